@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tltf.config import call_strings, command_options, flagfiles, label_options, options
+from tltf.config import (
+    call_strings,
+    command_options,
+    flagfiles,
+    label_options,
+    options,
+    rank_options,
+)
 from tltf.config.catalogs import ALARMS, BACKBONES, HEADS, METHODS, SOURCES
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -21,6 +28,7 @@ TEXTS = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README
 KINDS = {
     "train": options.Options,
     "lr_find": command_options.FindOptions,
+    "rank": rank_options.RankOptions,
     "check": command_options.CheckOptions,
     "update": command_options.UpdateOptions,
     "label": label_options.LabelOptions,

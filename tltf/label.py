@@ -1,11 +1,11 @@
 """Asks a person for the labels of those rows of a pool that help a run most.
 
 python -m tltf.label --run=RUN --pool=texts.txt --output=labels.csv
-python -m tltf.label --run=RUN --pool=photos/ --query=badge --per_round=20
+python -m tltf.label --run=RUN --pool=photos/ --query=badge --per_round=20 --page
 
 The rows of a round are chosen on the features of the run's backbone; after it a light head is fitted again on
 the labels so far, with training rows of the run. Each answer is written at once, so that the same command goes
-on after a break. The labels are a table that tltf.update and tltf.train take.
+on after a break. --page asks in a browser. The labels are a table that tltf.update and tltf.train take.
 """
 
 import sys
@@ -26,9 +26,14 @@ def service(options: LabelOptions) -> None:
     query.pick(options.query)  # wrong flags must be an error before TensorFlow is imported
     model_folder.open_folder(options.run)
     command.load_tensorflow(f"labelling for {options.run}")
-    from tltf.active_learning import terminal
+    if options.page:
+        from tltf.serving.demo import labelling
 
-    terminal.run(options)
+        labelling.serve(options)
+    else:
+        from tltf.active_learning import terminal
+
+        terminal.run(options)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

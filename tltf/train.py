@@ -27,7 +27,9 @@ def service(options: Options, typed: str = "") -> None:
         from tltf.experiments import one_run, rounds, steps
         from tltf.experiments.launch import Launch
 
-        run: Callable[..., object] = rounds.run if rounds.is_asked_for(recipe) else one_run.run
+        run: Callable[..., object] = (
+            rounds.run if rounds.is_asked_for(options, recipe) else one_run.run
+        )
         if steps.is_asked_for(recipe):
             run = steps.run
         with streams.survive_closed_output(options.output.output):

@@ -13,7 +13,14 @@ import pathlib
 import re
 import sys
 
-from tltf.config import call_strings, command_options, help_groups, label_options, options
+from tltf.config import (
+    call_strings,
+    command_options,
+    help_groups,
+    label_options,
+    options,
+    rank_options,
+)
 from tltf.config.catalogs import CATALOGS, AugmentRow
 from tltf.config.commands import COMMANDS
 from tltf.config.flag_fields import KINDS, flag_text
@@ -42,6 +49,7 @@ CATALOG_PAGES = {
 OPTIONS_OF = {
     "train": options.Options,
     "lr_find": command_options.FindOptions,
+    "rank": rank_options.RankOptions,
     "check": command_options.CheckOptions,
     "update": command_options.UpdateOptions,
     "label": label_options.LabelOptions,

@@ -82,7 +82,8 @@ def test_answers_are_a_table_that_training_takes(folder, tmp_path, capsys):
     assert {row["asked_by"] for row in rows} == {"badge"}
     assert len({row["id"] for row in rows}) == 6
     printed = capsys.readouterr().out
-    assert "round 2: 4 rows by badge" in printed and "there is no class 'nothing'" in printed
+    assert "round 2: 4 rows by badge" in printed and "of your last 4 labels" in printed
+    assert "there is no class 'nothing'" in printed
     assert "python -m tltf.update --run=" in printed
     source = loader.load(session.table.data())
     assert list(source.texts()) == [row["text"] for row in rows]

@@ -15,6 +15,7 @@ COMMANDS = [
     "export",
     "serve",
     "lr_find",
+    "rank",
     "check",
     "compare",
     "explain",

@@ -170,7 +170,7 @@ def test_the_optimizer_has_no_slots_for_frozen_variables(text):
     assert sizes == 2 * plan.num_trainable, "two moments for each trained number"
 
 
-@pytest.mark.parametrize("text", TRAINING)
+@pytest.mark.parametrize("text", first_of_each(TRAINING))
 def test_the_loss_falls(text):
     core, _, fitted = fit(text, train_epochs=10, learning_rate=0.02)
     if fitted.phases()[-1].solver == "method":
@@ -255,7 +255,7 @@ def require_mixed(fitted):
 
 @pytest.mark.parametrize("text", first_of_each(TRAINING))
 def test_a_run_that_was_cut_in_every_phase_ends_with_the_same_weights(text, tmp_path, monkeypatch):
-    whole, _, fitted = fit(text, tmp_path / "whole")
+    whole, _, fitted = usual_fit(text)
     resumed, cuts, _ = fit_in_parts(text, tmp_path / "cut", monkeypatch)
     solvers = [phase.solver for phase in fitted.phases()]
     assert cuts == [i if solver == "gradient" else "solver" for i, solver in enumerate(solvers)]

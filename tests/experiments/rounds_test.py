@@ -138,12 +138,12 @@ def test_finished_folds_are_of_the_data_of_now(run, tmp_path, capsys, monkeypatc
         trained = []
         with contextlib.suppress(TypeError):
             train.main([*FLAGS, f"--output={cut}", "--resume=data"])
-        assert [bool(finished) for _, finished, *_ in trained] == [True] * 3
+        assert [bool(finished) for _, _, finished, *_ in trained] == [True] * 3
         trained.clear()
         (cut / "status.json").write_text('{"status": "training"}')
         with contextlib.suppress(TypeError):
             train.main([*FLAGS, f"--output={cut}", "--overwrite"])
-        assert [bool(finished) for _, finished, *_ in trained] == [False] * 3
+        assert [bool(finished) for _, _, finished, *_ in trained] == [False] * 3
 
 
 def test_a_replaced_run_is_removed_to_its_last_file(run, tmp_path):
@@ -220,6 +220,116 @@ def test_draws_are_judged_on_the_same_rows_and_have_a_mean_with_student_s_interv
     assert len(rows) == 3 * 180 and len({row["id"] for row in rows}) == 180
     hits = np.mean([row["true_label"] == row["predicted_label"] for row in rows])
     assert hits == pytest.approx(np.mean(scores))
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory):
+    """Runs of three seeds: with two light heads on splits of their own, and on a test split of the data."""
+    folder = tmp_path_factory.mktemp("seeds")
+    flags = [flag for flag in FLAGS if not flag.startswith("--split")]
+    random = np.random.default_rng(0)
+    labels = np.arange(120) % 3
+    pictures = (
+        random.uniform(0, 200, (120, 8, 8, 1)) + 50 * (labels == 1)[:, None, None, None]
+    ).astype(np.uint8)
+    parts = {
+        "x_train": pictures[:90],
+        "x_test": pictures[90:],
+        "y_train": labels[:90],
+        "y_test": labels[90:],
+    }
+    np.savez(folder / "data.npz", **parts)
+    given = f"--data=numpy(path={folder}/data.npz)"
+    for name, *own in (
+        ("ridge", "--method=probe(family=ridge)"),
+        ("means", "--method=probe(family=class_means)"),
+        ("given", "--method=probe(family=ridge)", given),
+    ):
+        assert train.main([*flags, *own, "--seeds=3", "--seed=4", f"--output={folder}/{name}"]) == 0
+    return folder
+
+
+def test_seeds_are_runs_of_their_own_with_a_corrected_interval(seeds):
+    saved = json.loads((seeds / "ridge/report.json").read_text())
+    scores = [fold["accuracy"] for fold in saved["folds"]]
+    assert saved["round_kind"] == "seed" and len(set(scores)) > 1 and saved["run"]["seeds"] == 3
+    for number, fold in enumerate(saved["folds"]):
+        flags = (seeds / "ridge" / fold["folder"] / "run.flags").read_text()
+        assert f"--seed={4 + number}" in flags and "--seeds" not in flags.replace("--seeds=1", "")
+    low, high = saved["fold_means"]["accuracy"]["interval"]
+    rows = [fold["examples"] for fold in saved["folds"]]
+    tests = rows[0]["test"]
+    others = rows[0]["train"] + rows[0]["validation"]
+    assert tests + others == 1797
+    error = np.sqrt(
+        (1 / 3 + tests / others) * np.var(scores, ddof=1)
+    )  # Nadeau & Bengio 2003, eq. 9
+    expected = np.mean(scores) + scipy.stats.t.ppf(0.975, 2) * error * np.array([-1, 1])
+    np.testing.assert_allclose([low, high], np.clip(expected, 0, 1), rtol=1e-6)
+    page = (seeds / "ridge/report.html").read_text()
+    assert "3 seeds of digits" in page and "The seeds" in page and "--seeds=1" in page
+
+
+def test_seeds_on_a_test_split_of_the_data_tell_of_the_training_alone(seeds):
+    saved = json.loads((seeds / "given/report.json").read_text())
+    assert saved["round_kind"] == "seed_of_a_split"
+    assert all(fold["examples"]["test"] == 30 for fold in saved["folds"])
+    page = (seeds / "given/report.html").read_text()
+    assert "the same test rows for each seed" in page and "Nadeau" not in page
+
+
+def test_runs_of_the_same_seeds_are_compared_seed_by_seed(seeds, tmp_path):
+    import tltf
+
+    shown = repr(tltf.compare([seeds / "ridge", seeds / "means"], output=str(tmp_path / "c")))
+    found = json.loads((tmp_path / "c/comparison.json").read_text())
+    scores = [
+        [
+            fold["accuracy"]
+            for fold in json.loads((seeds / name / "report.json").read_text())["folds"]
+        ]
+        for name in ("means", "ridge")
+    ]
+    differences = np.subtract(*scores)
+    test = found["runs"][1]["rounds"]
+    np.testing.assert_allclose(test["differences"], differences)
+    ratio = 359 / (1797 - 359)
+    t = differences.mean() / np.sqrt((1 / 3 + ratio) * differences.var(ddof=1))
+    assert test["t_probability"] == pytest.approx(2 * scipy.stats.t.sf(abs(t), 2), rel=0.01)
+    assert test["wilcoxon_probability"] is None, "three rounds can never be told apart by it"
+    gain = found["runs"][1]["gain"]["accuracy"]
+    assert gain["difference"] == pytest.approx(differences.mean())
+    is_clear = gain["interval"][0] > 0 or gain["interval"][1] < 0
+    assert is_clear == (test["t_probability"] < 0.05)
+    assert "means from ridge over 3 seeds" in " ".join(shown.split())
+
+
+def test_seeds_and_rounds_of_the_split_exclude_each_other(tmp_path, capsys):
+    assert train.main([*FLAGS, "--seeds=2", f"--output={tmp_path}/run"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "trains 2 times" in said and "repeats=2" in said
+    split = "--split=few_shot(draw=-1)"
+    assert train.main([*FLAGS[:-1], split, "--seeds=2", f"--output={tmp_path}/run"]) == 2
+    assert "more draws in --split" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_repeated_cross_validation_deals_the_rows_anew(tmp_path):
+    split = "--split=kfold(folds=2, fold=-1, repeats=2)"
+    few = "--data=digits(num_train=100, num_test=30)"
+    given = [few, split, "--method=probe(family=class_means)"]
+    assert train.main([*FLAGS[:-1], *given, f"--output={tmp_path}/run"]) == 0
+    saved = json.loads((tmp_path / "run/report.json").read_text())
+    rows = list(csv.DictReader((tmp_path / "run/predictions.csv").open()))
+    ids = [row["id"] for row in rows]
+    assert len(saved["folds"]) == 4 and len(ids) == 250 and len(set(ids)) == 125
+    assert set(ids[:125]) == set(ids[125:]) and set(ids[:60]) != set(ids[125:185])
+    scores = [fold["accuracy"] for fold in saved["folds"]]
+    low, high = saved["fold_means"]["accuracy"]["interval"]
+    half = scipy.stats.t.ppf(0.975, 3) * np.sqrt((1 / 4 + 1) * np.var(scores, ddof=1))
+    expected = np.clip([np.mean(scores) - half, np.mean(scores) + half], 0, 1)
+    np.testing.assert_allclose([low, high], expected, rtol=1e-6)
+    page = " ".join((tmp_path / "run/report.html").read_text().split())
+    assert "Each of 125 examples was judged 2 times" in page
 
 
 def test_the_page_of_draws_speaks_of_draws(draws):

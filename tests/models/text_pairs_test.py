@@ -33,6 +33,7 @@ def place(tmp_path_factory):
     with open(folder / "pairs.csv", "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([(*FIELDS, "label"), *pair_rows()])
     flags = ["--backbone=small_lstm", "--method=scratch", "--train_epochs=1", "--baseline="]
+    flags += ["--explain=none", "--calibrate=none"]
     data = "--data=" + CALL.format(folder / "pairs.csv")
     assert train.main([data, *flags, f"--output={folder / 'run'}"]) == 0
     return folder

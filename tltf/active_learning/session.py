@@ -1,16 +1,20 @@
 """A labelling session: rounds of rows that a strategy chooses, one question after the other."""
 
+import collections
 import dataclasses
+import shlex
 
 import numpy as np
 
-from tltf.active_learning import query
+from tltf.active_learning import labels_table, pool_rows, query
 from tltf.active_learning.labels_table import Answer, LabelsTable
 from tltf.active_learning.light_head import LightHead
 from tltf.active_learning.pool_rows import PoolRows
 from tltf.active_learning.pool_view import PoolView
 from tltf.active_learning.query import NamedQuery
+from tltf.config.label_options import LabelOptions
 from tltf.errors import FlagError, choices_text
+from tltf.models import loading
 
 COLD_START = "typiclust"
 """The strategy of rounds without a head, which needs two classes with labels."""
@@ -87,6 +91,32 @@ class Session:
         """Labels so far; rows that were skipped have none."""
         return sum(bool(answer.label) for answer in self.answers)
 
+    def class_counts(self) -> dict[str, int]:
+        """Class -> its labels so far, for every class."""
+        counts = collections.Counter(answer.label for answer in self.answers)
+        return {name: counts[name] for name in self.pool.class_names}
+
+    def agreement(self, number: int) -> tuple[int, int] | None:
+        """Of the labels of a round: how many its head said before they were given, and how many there are.
+
+        The rows of a round are hard ones by choice, so this is less than the accuracy on all rows. None
+        without a head or a label.
+        """
+        found = self.round(number)
+        given = [one for one in self.answers if one.round == number and one.label]
+        if found.head is None or not given:
+            return None
+        stated = found.head.probabilities(self.pool.features[[one.place for one in given]])
+        names = [self.pool.class_names[place] for place in stated.argmax(axis=1)]
+        right = sum(name == one.label for name, one in zip(names, given, strict=True))
+        return right, len(given)
+
+    def contents(self, question: Question) -> tuple[str, ...]:
+        """The texts of a row, one for each field, or the path of its picture."""
+        if self.pool.source.modality == "text":
+            return tuple(texts[question.place] for texts in self.pool.source.text_columns())
+        return (self.table.picture_path(question.place),)
+
     def next(self) -> Question | None:
         """The next question; None where all labels are there, or no row is left."""
         if self.num_labels >= self._num_labels or len(self.answers) >= len(self.pool.source):
@@ -159,6 +189,28 @@ class Session:
             del self._rounds[number]
         self.table.write(self.answers)
         return last
+
+
+def open_session(options: LabelOptions) -> Session:
+    """The Session that the options name, with the answers that its table has.
+
+    Raises:
+        FlagError, DataError: the run, the pool, the strategy or the table cannot be used.
+    """
+    strategy = query.pick(options.query)
+    pool = pool_rows.prepare(loading.load(options.run), options)
+    table = labels_table.LabelsTable(options.output, pool.source, pool.class_names)
+    return Session(pool, table, strategy, options.per_round, options.num_labels, options.seed)
+
+
+def training_commands(session: Session, options: LabelOptions) -> dict[str, str]:
+    """What they do -> the commands that train on the labels."""
+    data = shlex.quote(session.table.data())
+    run, output = shlex.quote(options.run), shlex.quote(f"{options.run.rstrip('/')}_labelled")
+    return {
+        "update": f"python -m tltf.update --run={run} --data={data} --output={output}",
+        "or train": f"python -m tltf.train --backbone={run} --data={data} --output={output}",
+    }
 
 
 def _no_head(features: np.ndarray) -> np.ndarray:

@@ -1,14 +1,11 @@
 """The questions of a labelling session on a terminal."""
 
-import shlex
 from collections.abc import Callable
 
-from tltf.active_learning import labels_table, pool_rows, query
-from tltf.active_learning.session import Question, Session
+from tltf.active_learning.session import Question, Session, open_session, training_commands
 from tltf.config.label_options import LabelOptions
 from tltf.console import lines
 from tltf.errors import FlagError, printable
-from tltf.models import loading
 
 SKIP, UNDO, QUIT = ("s", "skip"), ("u", "undo"), ("q", "quit")
 MOST_STATED = 3
@@ -27,10 +24,8 @@ def run(options: LabelOptions, read: Callable[[str], str] | None = None) -> Sess
         FlagError, DataError: the run, the pool, the strategy or the table cannot be used.
         StorageError: the table cannot be written.
     """
-    strategy = query.pick(options.query)
-    pool = pool_rows.prepare(loading.load(options.run), options)
-    table = labels_table.LabelsTable(options.output, pool.source, pool.class_names)
-    session = Session(pool, table, strategy, options.per_round, options.num_labels, options.seed)
+    session = open_session(options)
+    pool = session.pool
     for text in pool.about:
         print("\n".join(lines.wrap("pool", text)))
     count = f"{len(pool.source):,} rows, {session.num_labels:,} of them with a label"
@@ -100,18 +95,16 @@ def _help(names: tuple[str, ...]) -> str:
 def _round_text(session: Session, number: int) -> str:
     found = session.round(number)
     head = f"head: {found.head.text}" if found.head else "without a head, which needs two classes"
-    return f"\nround {number}: {len(found.places)} rows by {found.asked_by}; {head}"
+    agreed = session.agreement(number - 1) if number > 1 else None
+    before = f"; the head before said {agreed[0]} of your last {agreed[1]} labels" if agreed else ""
+    return f"\nround {number}: {len(found.places)} rows by {found.asked_by}; {head}{before}"
 
 
 def _question_text(session: Session, question: Question) -> str:
     source = session.pool.source
     total = len(session.round(question.round).places)
-    if source.modality == "text":
-        values = [texts[question.place] for texts in source.text_columns()]
-    else:
-        values = [session.table.picture_path(question.place)]
     shown = [f"[{question.number}/{total}] {source.ids[question.place]}"]
-    shown += [f"  {printable(value)}" for value in values]
+    shown += [f"  {printable(value)}" for value in session.contents(question)]
     ranked = sorted(question.stated.items(), key=lambda pair: -pair[1])[:MOST_STATED]
     if ranked:
         shown.append("  head: " + ", ".join(f"{printable(n)} {p:.0%}" for n, p in ranked))
@@ -119,16 +112,12 @@ def _question_text(session: Session, question: Question) -> str:
 
 
 def _closing(session: Session, options: LabelOptions) -> str:
-    counts = [answer.label for answer in session.answers if answer.label]
-    by_class = ", ".join(f"{name} {counts.count(name)}" for name in dict.fromkeys(sorted(counts)))
-    shown = [f"\n{'labels':<{lines.NAME}} {len(counts):,} in {session.table.path}"]
+    counts = {name: count for name, count in session.class_counts().items() if count}
+    by_class = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+    shown = [f"\n{'labels':<{lines.NAME}} {session.num_labels:,} in {session.table.path}"]
     if not counts:
         return shown[0]
     shown += lines.wrap("classes", printable(by_class))
-    data = shlex.quote(session.table.data())
-    run, output = shlex.quote(options.run), shlex.quote(f"{options.run.rstrip('/')}_labelled")
-    update = f"python -m tltf.update --run={run} --data={data} --output={output}"
-    train = f"python -m tltf.train --backbone={run} --data={data} --output={output}"
-    shown.append(f"{'update':<{lines.NAME}} {update}")
-    shown.append(f"{'or train':<{lines.NAME}} {train}")
+    for name, text in training_commands(session, options).items():
+        shown.append(f"{name:<{lines.NAME}} {text}")
     return "\n".join(shown)

@@ -88,7 +88,20 @@ def resolve(options: Options, needs_output: bool = True, source: Call[Row] | Non
         abstention=pick_abstention(train.abstain),
     )
     several_heads.require_taken(options, recipe)
+    _require_one_repetition(options.runtime.seeds, recipe)
     return recipe
+
+
+def _require_one_repetition(seeds: int, recipe: Recipe) -> None:
+    """Raises FlagError where --seeds and the split both ask for several trainings."""
+    row, split = recipe.every_round, recipe.split
+    if seeds == 1 or row is None:
+        return
+    what = f"trains {seeds} times, and --split={split.name} trains several times already"
+    fix = f"more {row.rounds[0]} in --split"
+    if "repeats" in row.rounds:
+        fix = f"--split='{split.change(repeats=seeds)}'"
+    raise FlagError(what, flag="seeds", fix=f"{fix}, without --seeds")
 
 
 def _pick_explainer(text: str, backbone: Call[BackboneRow] | None) -> Call[Row] | None:

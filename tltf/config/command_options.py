@@ -216,8 +216,8 @@ class PredictOptions:
 
 
 @dataclasses.dataclass(frozen=True)
-class DemoOptions:
-    """The flags of `python -m tltf.demo`."""
+class PageOptions:
+    """The flags of a command that opens a page for a run on this machine."""
 
     run: str = flag("", "The run folder.")
     host: str = flag(
@@ -231,6 +231,12 @@ class DemoOptions:
     share: bool = flag(
         False, "Also asks gradio.live for a public address, through which anybody can use the page."
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoOptions(PageOptions):
+    """The flags of `python -m tltf.demo`."""
+
     examples: int = flag(
         8, "Examples of the run's test split that the page offers; 0 reads no data.", least=0
     )

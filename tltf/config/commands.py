@@ -18,6 +18,7 @@ COMMANDS = {
     "label": "asks a person for the labels of those rows of a pool that help a run most",
     "update": "goes on from a run with more rows and new classes, and publishes what is not worse",
     "check": "scans a data set as training does and prints what is in it",
+    "rank": "ranks pretrained networks for a data set by scores of their frozen features",
     "lr_find": "proposes a learning rate for a run",
 }
 """Name of a command, which is also that of its module at the top -> what it does."""

@@ -51,6 +51,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "run": (
         ("seed", "resume", "dry_run"),
         (
+            "seeds",
             "strategy",
             "precision",
             "deterministic",

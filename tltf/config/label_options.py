@@ -2,14 +2,18 @@
 
 import dataclasses
 
+from tltf.config.command_options import PageOptions
 from tltf.config.flag_fields import flag
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelOptions:
+class LabelOptions(PageOptions):
     """The flags of `python -m tltf.label`."""
 
-    run: str = flag("", "The run folder.")
+    page: bool = flag(
+        False,
+        "Asks on a page in a browser, at --host and --port, in place of the terminal. It needs the extra demo.",
+    )
     pool: str = flag(
         "",
         "The rows without labels: files, folders, tables or texts as --input of tltf.predict takes them, or "

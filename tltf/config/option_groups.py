@@ -146,6 +146,12 @@ class RuntimeOptions:
     seed: int = flag(
         0, "The seed of splits, new weights, the order of rows, dropout and augmentation.", least=0
     )
+    seeds: int = flag(
+        1,
+        "How many trainings, with the seeds from --seed on, each with splits of its own where the data gives "
+        "none: one report with the mean and an interval, and a run folder for each.",
+        least=1,
+    )
     deterministic: str = flag(
         "auto",
         "Trains the same weights from the same seed, bit for bit, interrupted or not; auto is on "

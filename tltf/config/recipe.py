@@ -13,6 +13,9 @@ from tltf.config.catalogs.row import (
     TrackerRow,
 )
 
+EVERY = -1
+"""The number of a round that stands for all of them."""
+
 
 def label_kind_of(head: Call[HeadRow]) -> str:
     """The kind of labels that a head predicts, a name of label_kinds.KINDS.
@@ -56,6 +59,13 @@ class DataRecipe:
     def orders_classes(self) -> bool:
         """Whether the head may have another order of the classes than the data."""
         return may_order_classes(self.head)
+
+    @property
+    def every_round(self) -> SplitRow | None:
+        """The row of a split of which every round is trained; None where one training is asked for."""
+        row = self.split.row  # code from outside has none
+        is_every = row and row.round and self.split.kwargs[row.round] == EVERY
+        return row if is_every else None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -56,6 +56,8 @@ def _taking_one(options: Options, recipe: Recipe) -> Iterator[tuple[str, str, st
             yield "export_format", f"the format {form.name}", f"--export_format={EXPORTED_AS}"
     if recipe.split.row is None or recipe.split.row.round:
         yield "split", f"--split={recipe.split.name}", "--split=holdout"
+    if options.runtime.seeds > 1:
+        yield "seeds", "--seeds", "--seeds=1"
     if recipe.trackers:
         yield "track", f"the tracker {recipe.trackers[0].name}", "--track=none"
     usual = {"class_weights": "none", "sampling": "none", "metric": "auto", "abstain": "none"}

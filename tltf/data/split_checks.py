@@ -1,4 +1,4 @@
-"""Checks of splits: which rows are left out, and which faults there are."""
+"""Checks of splits: which arguments they take, which rows are left out, and which faults there are."""
 
 import dataclasses
 
@@ -6,7 +6,48 @@ import numpy as np
 
 from tltf.data import class_checks, label_kinds, row_scan
 from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION, ScanCounts, Source
-from tltf.errors import DataError
+from tltf.errors import DataError, FlagError
+
+
+def check_holdout(test: float, validation: float) -> None:
+    """Raises FlagError for shares that are outside of 0 to 1, or add up to 1 or more."""
+    if not (0 <= test < 1 and 0 <= validation < 1 and test + validation < 1):
+        raise FlagError(
+            f"test={test:g} and validation={validation:g} are not shares that leave rows to train",
+            flag="split",
+            fix="--split=holdout(test=.2, validation=.1)",
+        )
+
+
+def check_kfold(
+    folds: int, fold: int, validation: float, repeats: int = 1, least: int = -1
+) -> None:
+    """Raises FlagError for a share outside of 0 to 1, or a fold below `least` or beyond the last."""
+    check_holdout(0, validation)
+    if repeats < 1:
+        what = f"repeats must be at least 1 (received {repeats})"
+        raise FlagError(what, flag="split", fix="--split=kfold(folds=5, fold=-1, repeats=3)")
+    if folds < 2 or not least <= fold < folds * repeats:
+        times = f" times {repeats}" if repeats > 1 else ""
+        raise FlagError(
+            f"kfold has no fold {fold} of {folds}{times} (folds count from 0, at least 2)",
+            flag="split",
+            fix="--split=kfold(folds=5, fold=0)",
+        )
+
+
+def check_few_shot(
+    labels_a_class: int, draws: int, draw: int, test: float, least: int = -1
+) -> None:
+    """Raises FlagError for a number out of its range, or a draw below `least` or beyond the last."""
+    check_holdout(test, 0)
+    if labels_a_class < 1 or draws < 1 or not least <= draw < draws or (draw < 0 and draws < 2):
+        raise FlagError(
+            f"few_shot has no draw {draw} of {draws} with {labels_a_class} labels a class (draws "
+            "count from 0, and all of them together are at least 2)",
+            flag="split",
+            fix="--split=few_shot(labels_a_class=8, draws=10, draw=0)",
+        )
 
 
 def drop_unused_rows(source: Source) -> Source:

@@ -18,6 +18,9 @@ from tltf.config.option_groups import ScanOptions
 from tltf.data import label_kinds, row_scan
 from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION, Source, Splits
 from tltf.data.split_checks import (
+    check_few_shot,
+    check_holdout,
+    check_kfold,
     drop_unknown_classes,
     exclude_rows,
     split_warnings,
@@ -29,6 +32,8 @@ NO_ROLE = len(ROLES)
 """The code of a row that is in no split, behind the places of the roles in ROLES."""
 FOLD_STEP = 0x5851F42D
 """The step of the seed per fold, so that each fold draws its own validation rows."""
+REPEAT_STEP = 0x27220A95
+"""The step of the seed per repeat, so that each repeat deals the rows anew."""
 
 
 def split(
@@ -95,22 +100,33 @@ def holdout(source: Source, seed: int, *, test: float = 0.2, validation: float =
 
 
 def kfold(
-    source: Source, seed: int, *, folds: int = 5, fold: int = 0, validation: float = 0.1
+    source: Source,
+    seed: int,
+    *,
+    folds: int = 5,
+    fold: int = 0,
+    validation: float = 0.1,
+    repeats: int = 1,
 ) -> np.ndarray:
     """The roles str[N] where fold number `fold` is the test split; a given test split is left out.
+
+    Folds from `folds` on are those of the second repeat, whose rows are dealt anew, and so on.
 
     Args:
         source: the rows.
         seed: seed of the draw.
         folds: number of folds, at least 2.
-        fold: number of the fold that is the test split, from 0.
+        fold: number of the fold that is the test split, from 0 to `folds` times `repeats` less one.
         validation: share of the other rows that becomes the validation split, 0 to 1.
+        repeats: how often all rows are dealt into folds, at least 1.
 
     Raises:
         FlagError: there is no such fold.
         DataError: there are more folds than rows, or no row can be spared from training.
     """
-    check_kfold(folds, fold, validation, least=0)
+    check_kfold(folds, fold, validation, repeats, least=0)
+    repeat, place = divmod(fold, folds)
+    seed += repeat * REPEAT_STEP
     roles, _ = _training_pool(source)
     roles[roles == TEST] = ""
     roles[roles == VALIDATION] = TRAIN
@@ -119,11 +135,11 @@ def kfold(
     # A fraction of a place, another for each class, so that not all classes give their odd row to one fold.
     phase = (order.classes * 0.6180339887) % 1
     folds_of = ((order.places + phase) * folds // order.sizes).astype(int) % folds
-    roles[rows[_keep_last_content(order, folds_of == fold)]] = TEST
+    roles[rows[_keep_last_content(order, folds_of == place)]] = TEST
     rows = np.flatnonzero(roles == TRAIN)
     size = _share_size(validation, len(rows), VALIDATION)
     # Each fold has a draw of its own: in one order, all folds but the first would share these rows.
-    roles[rows] = draw_stratified(source, rows, seed + (fold + 1) * FOLD_STEP, {VALIDATION: size})
+    roles[rows] = draw_stratified(source, rows, seed + (place + 1) * FOLD_STEP, {VALIDATION: size})
     _require_test_rows(source, roles, len(rows) // folds)
     return roles
 
@@ -199,41 +215,6 @@ def _training_pool(source: Source) -> tuple[np.ndarray, np.ndarray]:
     if not len(rows):
         raise DataError(f"{source.name} has no rows to train on", flag="data")
     return roles, rows
-
-
-def check_holdout(test: float, validation: float) -> None:
-    """Raises FlagError for shares that are outside of 0 to 1, or add up to 1 or more."""
-    if not (0 <= test < 1 and 0 <= validation < 1 and test + validation < 1):
-        raise FlagError(
-            f"test={test:g} and validation={validation:g} are not shares that leave rows to train",
-            flag="split",
-            fix="--split=holdout(test=.2, validation=.1)",
-        )
-
-
-def check_kfold(folds: int, fold: int, validation: float, least: int = -1) -> None:
-    """Raises FlagError for a share outside of 0 to 1, or a fold below `least` or beyond the last."""
-    check_holdout(0, validation)
-    if folds < 2 or not least <= fold < folds:
-        raise FlagError(
-            f"kfold has no fold {fold} of {folds} (folds count from 0, at least 2)",
-            flag="split",
-            fix="--split=kfold(folds=5, fold=0)",
-        )
-
-
-def check_few_shot(
-    labels_a_class: int, draws: int, draw: int, test: float, least: int = -1
-) -> None:
-    """Raises FlagError for a number out of its range, or a draw below `least` or beyond the last."""
-    check_holdout(test, 0)
-    if labels_a_class < 1 or draws < 1 or not least <= draw < draws or (draw < 0 and draws < 2):
-        raise FlagError(
-            f"few_shot has no draw {draw} of {draws} with {labels_a_class} labels a class (draws "
-            "count from 0, and all of them together are at least 2)",
-            flag="split",
-            fix="--split=few_shot(labels_a_class=8, draws=10, draw=0)",
-        )
 
 
 def _require_test_rows(source: Source, roles: np.ndarray, size: int) -> None:

@@ -1,4 +1,4 @@
-"""The report of several rounds, which is made of the reports and predictions of folds or draws."""
+"""The report of several rounds, which is made of the reports and predictions of each."""
 
 import dataclasses
 import pathlib
@@ -48,7 +48,7 @@ def make(
     folder: pathlib.Path,
     places: Sequence[str],
     folds: Sequence[Report],
-    noun: str = fold_rows.FOLDS.noun,
+    kind: RoundKind = fold_rows.FOLDS,
 ) -> Report:
     """The report of the test predictions of all folds; writes these to predictions.csv.
 
@@ -57,13 +57,14 @@ def make(
         folder: the run folder of all folds together.
         places: the run folder of each fold, relative to `folder`.
         folds: the report of each fold or draw.
-        noun: what a round is called, see `folds.kind_of`.
+        kind: of the rounds; seeds that were judged on the same rows are told apart here.
 
     Raises:
         ModelError: the report of a fold has no test metrics.
     """
-    kind = fold_rows.kind_of(noun)
     tables = [prediction_table.read(folder / place / layout.PREDICTIONS) for place in places]
+    if kind is fold_rows.SEEDS and all(table.ids == tables[0][0].ids for table, _ in tables):
+        kind = fold_rows.SEEDS_OF_A_SPLIT
     whole = prediction_table.join_tables([table for table, _ in tables])
     head = call_strings.pick(HEADS, (folds[0].options or {})["head"], "head").build()
     prediction_table.write(folder / layout.PREDICTIONS, whole, tables[0][1], head.name)
@@ -119,6 +120,7 @@ def _measured(
     said, first = evaluators.wording_for(test), reports[0]
     kept = dict.fromkeys((said.metric, "macro_recall", *said.columns))
     folds = [_fold(report, place, kept) for report, place in zip(reports, places, strict=True)]
+    shared = fold_rows.shared_rows(folds, kind)
     scores, spread = fold_rows.scores_text(folds, said), fold_rows.deviation_text(folds, said)
     mean = fold_rows.average(test, folds, kind)
     run = {**first.run, "data": chosen.data.data, kind.plural: len(folds)}
@@ -128,12 +130,14 @@ def _measured(
         test=test,
         folds=folds,
         fold_means=fold_rows.means(folds, kind),
-        round_kind=kind.noun,
+        round_kind=kind.name,
         folds_text=f"{scores}; mean {said.value(mean.scores[said.metric])} {spread}",
         parameters=first.parameters,
         versions=strategies.versions(),
         baselines={
-            name: mean_baseline([(report.baselines or {})[name] for report in reports], said, kind)
+            name: mean_baseline(
+                [(report.baselines or {})[name] for report in reports], said, kind, shared
+            )
             for name in first.baselines or {}
         },
         trainable_table=first.trainable_table,
@@ -157,7 +161,10 @@ def _kept_text(run: pathlib.Path, report: Report) -> str:
 
 
 def mean_baseline(
-    rows: Sequence[BaselineRow], said: Wording, kind: RoundKind = fold_rows.FOLDS
+    rows: Sequence[BaselineRow],
+    said: Wording,
+    kind: RoundKind = fold_rows.FOLDS,
+    shared: float | None = None,
 ) -> BaselineRow:
     """The mean of a baseline's rows over the folds; its gain has the interval of `folds.mean_interval`."""
     scores = {
@@ -166,7 +173,7 @@ def mean_baseline(
         if all(row.test.scores.get(name) is not None for row in rows)
     }
     gains = [row.gain.gains[said.metric].difference for row in rows if row.gain]
-    gain = Gain(float(np.mean(gains)), fold_rows.mean_interval(gains, kind))
+    gain = Gain(float(np.mean(gains)), fold_rows.mean_interval(gains, kind, shared))
     return BaselineRow(
         SplitMetrics({**scores}),
         note=f"mean of the {kind.plural}",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import pathlib
 import time
 from collections.abc import Sequence
@@ -11,13 +12,15 @@ import numpy as np
 
 from tltf.config import checks, options
 from tltf.config.catalogs.row import SplitRow
+from tltf.config.flag_fields import FlagValue
 from tltf.config.option_groups import OutputOptions
 from tltf.config.options import Options
-from tltf.config.recipe import DataRecipe, Recipe
+from tltf.config.recipe import Recipe
 from tltf.console import lines
 from tltf.data import fingerprint, loader
 from tltf.evaluation import evaluators
 from tltf.evaluation.report import folds, next_steps, sentences, terminal, writer
+from tltf.evaluation.report.folds import RoundKind
 from tltf.evaluation.report.report import Report
 from tltf.experiments import facts, one_run, pooled_report
 from tltf.experiments.launch import Launch
@@ -27,20 +30,57 @@ from tltf.runs import folder as runs_folder
 from tltf.runs import layout
 from tltf.training.distribution import multi_worker, strategies
 
-EVERY = -1
-"""The number of a round that stands for all of them."""
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The rounds of a run.
+
+    Args:
+        kind: what they are.
+        given: of each its options, without a folder, and what their call strings name.
+    """
+
+    kind: RoundKind
+    given: tuple[tuple[Options, Recipe], ...]
+
+    def options(self, folder: str, first_name: int) -> list[Options]:
+        """The options of each round, with its folder, whose names count from `first_name`."""
+        rounds = pathlib.Path(folder) / layout.ROUNDS
+        return [
+            options.replace(one, output=str(rounds / str(name)))
+            for name, (one, _) in enumerate(self.given, first_name)
+        ]
+
+    @property
+    def recipes(self) -> list[Recipe]:
+        """What the call strings of each round name."""
+        return [recipe for _, recipe in self.given]
 
 
-def is_asked_for(recipe: DataRecipe) -> bool:
-    """Whether a run trains several times: `--split='kfold(folds=K, fold=-1)'`, or every draw."""
-    return _row(recipe) is not None
+def is_asked_for(chosen: Options, recipe: Recipe) -> bool:
+    """Whether a run trains several times: every fold or draw of the split, or several seeds."""
+    return chosen.runtime.seeds > 1 or recipe.every_round is not None
 
 
-def _row(recipe: DataRecipe) -> SplitRow | None:
-    """The row of the split where a run trains every round of it; None where it trains once."""
-    row = recipe.split.row  # code from outside has none
-    is_every = row and row.round and recipe.split.kwargs[row.round] == EVERY
-    return row if is_every else None
+def plan_of(chosen: Options, recipe: Recipe) -> Plan | None:
+    """The rounds that are asked for; None for a run that trains once."""
+    row, seeds = recipe.every_round, chosen.runtime.seeds
+    if seeds > 1:
+        begin = chosen.runtime.seed
+        given = [(_again(chosen, seed=begin + n, seeds=1), recipe) for n in range(seeds)]
+        return Plan(folds.SEEDS, tuple(given))
+    if row is None:
+        return None
+    count = math.prod(recipe.split.kwargs[name] for name in row.rounds)
+    recipes = [_recipe_of_round(recipe, row, number) for number in range(count)]
+    given = [(_again(chosen, split=str(one.split)), one) for one in recipes]
+    return Plan(folds.kind_of(row.round), tuple(given))
+
+
+def _again(chosen: Options, **changed: FlagValue) -> Options:
+    """The options of a round, which is gone on with where it was begun."""
+    resume = "auto" if chosen.output.resume == "never" else chosen.output.resume
+    return options.replace(chosen, resume=resume, **changed)
 
 
 def run(
@@ -49,11 +89,12 @@ def run(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     launch: Launch | None = None,
 ) -> Report | None:
-    """Trains once, or once for each fold or draw of the split; returns the report.
+    """Trains once, or once for each fold or draw of the split, or for each seed; returns the report.
 
     The report of a cross-validation measures the test predictions of all folds together, in which
     each example is predicted once, by a model that was not trained on it; that of several draws, in
-    which each test example is predicted once for each draw. It also has the score of each.
+    which each test example is predicted once for each draw, and so with seeds. It also has the score of
+    each.
 
     Args:
         chosen: the options of the run.
@@ -68,53 +109,49 @@ def run(
         TltfError: a stage of the run fails.
     """
     recipe, launch = recipe or checks.resolve(chosen), launch or Launch()
-    row = _row(recipe)
-    if row is None:
+    plan = plan_of(chosen, recipe)
+    if plan is None:
         return one_run.run(chosen, recipe, callbacks, launch)
     if chosen.output.dry_run:  # it shows the plan of the first round
-        first = _recipe_of_round(recipe, row, 0)
-        return one_run.run(options.replace(chosen, split=str(first.split)), first)
+        return one_run.run(*plan.given[0])
     with runs_folder.claim_folder(chosen.output), Tracking(recipe.trackers) as tracking:
-        return _every_round(chosen, recipe, row, callbacks, launch, tracking)
+        return _every_round(chosen, plan, callbacks, launch, tracking)
 
 
 def _every_round(
     chosen: Options,
-    recipe: Recipe,
-    row: SplitRow,
+    plan: Plan,
     callbacks: Sequence[keras.callbacks.Callback],
     launch: Launch,
     tracking: Tracking,
 ) -> Report | None:
     start, folder = time.monotonic(), pathlib.Path(chosen.output.output)
     strategy = strategies.start(chosen.runtime)
-    recipes = [_recipe_of_round(recipe, row, n) for n in range(recipe.split.kwargs[row.rounds])]
+    recipes = plan.recipes
     told = np.zeros(len(recipes) + 1, np.int64)  # which rounds are finished, and the first's name
     if runs_folder.is_chief():
         runs_folder.begin(folder, chosen, "python -m tltf.train --flagfile=run.flags --output=NEW")
         told[-1] = _first_name(folder)
-        given = _options_of_rounds(chosen, recipes, int(told[-1]))
+        given = plan.options(chosen.output.output, int(told[-1]))
         told[_finished(given, recipes, chosen.output)] = 1
         with lines.quiet(chosen.output.quiet):
             tracking.begin(folder, chosen)
     *finished, first = multi_worker.broadcast_from_chief(strategy, told).tolist()
-    given = _options_of_rounds(chosen, recipes, first)
+    given = plan.options(chosen.output.output, first)
     own = dataclasses.replace(launch, shows_result=False, group=tracking.group)
     found = []
     for number, one in enumerate(given):
-        found.append(
-            _round(one, recipes[number], (number, len(given)), finished[number], callbacks, own)
-        )
+        found.append(_round(one, recipes[number], number, plan, finished[number], callbacks, own))
         own = dataclasses.replace(own, shows_plan=own.shows_plan and bool(finished[number]))
     if not runs_folder.is_chief():
         return None
-    folds = [fold for fold in found if fold]
+    reports = [report for report in found if report]
     places = [str(pathlib.Path(one.output.output).relative_to(folder)) for one in given]
     report = dataclasses.replace(
-        pooled_report.make(chosen, folder, places, folds, row.round),
+        pooled_report.make(chosen, folder, places, reports, plan.kind),
         time_s={
             "total": time.monotonic() - start,
-            "train": sum(fold.time_s["train"] for fold in folds),
+            "train": sum(report.time_s["train"] for report in reports),
         },
         facts=facts.gather(launch, chosen),
     )
@@ -132,26 +169,6 @@ def _first_name(folder: pathlib.Path) -> int:
 
 def _recipe_of_round(recipe: Recipe, row: SplitRow, number: int) -> Recipe:
     return dataclasses.replace(recipe, split=recipe.split.change(**{row.round: number}))
-
-
-def _options_of_rounds(
-    chosen: Options, recipes: Sequence[Recipe], first_name: int
-) -> list[Options]:
-    """The options of each round.
-
-    Args:
-        chosen: the options of all together.
-        recipes: the recipe of each round.
-        first_name: the name of the first round's folder.
-    """
-    resume = "auto" if chosen.output.resume == "never" else chosen.output.resume
-    rounds = pathlib.Path(chosen.output.output) / layout.ROUNDS
-    return [
-        options.replace(
-            chosen, split=str(recipe.split), output=str(rounds / str(name)), resume=resume
-        )
-        for name, recipe in enumerate(recipes, first_name)
-    ]
 
 
 def _finished(
@@ -188,7 +205,8 @@ def _finished(
 def _round(
     chosen: Options,
     recipe: Recipe,
-    place: tuple[int, int],
+    number: int,
+    plan: Plan,
     is_finished: int,
     callbacks: Sequence[keras.callbacks.Callback],
     launch: Launch,
@@ -198,7 +216,8 @@ def _round(
     Args:
         chosen: the options of the round.
         recipe: its recipe.
-        place: its number, from 0, and the number of rounds.
+        number: of the round, from 0.
+        plan: of all rounds.
         is_finished: whether it need not be trained.
         callbacks: more callbacks for `fit`.
         launch: how the run was started, and how much the round prints.
@@ -208,8 +227,7 @@ def _round(
             return None
         path = pathlib.Path(chosen.output.output) / layout.REPORT_JSON
         return Report.from_json(json.loads(path.read_text(encoding="utf-8")))
-    (number, count), row = place, recipe.split.row
-    print(f"{row.round if row else 'round'} {number + 1} of {count}")
+    print(f"{plan.kind.noun} {number + 1} of {len(plan.given)}")
     report = one_run.run(chosen, recipe, callbacks, launch)
     if report and report.test:
         print(f"{'':<10} {terminal.score_text(report.test)}")

@@ -136,6 +136,9 @@ def _require_whole_steps(chosen: Options, recipe: Recipe) -> None:
     if recipe.split.name not in ("holdout", "given"):
         what = f"{recipe.split.text} draws rows anew, and {name} says which rows a step has"
         raise FlagError(what, flag="split", fix="--split=holdout, with several --seed")
+    if chosen.runtime.seeds > 1:
+        what = f"the steps of {name} are trained once"
+        raise FlagError(what, flag="seeds", fix="run it once for each --seed")
     if chosen.data.limit:
         what = f"cannot be combined with the steps of {name}"
         raise FlagError(what, flag="limit", fix="num_train= in the data of the steps")

@@ -15,7 +15,7 @@ from tltf.data.source import ScanCounts, Source, one_field, one_label_field
 from tltf.errors import FlagError
 from tltf.evaluation.explanations import model_explainer
 from tltf.models.prediction import Prediction
-from tltf.serving.demo import examples, explanations, page
+from tltf.serving.demo import examples, explanations, opening
 from tltf.serving.demo.answers import shown_answer
 from tltf.serving.demo.examples import Example
 from tltf.serving.demo.page import Asked, Trial
@@ -169,5 +169,5 @@ def test_the_page_is_for_this_machine_alone_unless_told():
     from tltf.config.command_options import DemoOptions
 
     chosen = DemoOptions()
-    assert chosen.host == "127.0.0.1" in page.LOCAL_HOSTS and chosen.share is False
+    assert chosen.host == "127.0.0.1" in opening.LOCAL_HOSTS and chosen.share is False
     assert Example(("a",), "b").label == "b"

@@ -19,7 +19,7 @@ FLAGS = [
 ]
 
 
-def visit(url, place, folder, wanted, click=""):
+def visit(url, place, folder, wanted, click="", script="", then=()):
     """The texts of the page once it has all those wanted; its picture is written to `place`.
 
     Args:
@@ -28,7 +28,10 @@ def visit(url, place, folder, wanted, click=""):
         folder: for the browser's own files.
         wanted: regular expressions.
         click: a CSS selector of what is clicked before; empty for nothing.
+        script: JavaScript that is run in place of a click.
+        then: regular expressions of what the page has after that; () for `wanted`.
     """
+    script = script or (click and f"document.querySelector({click!r}).click()")
     command = [
         BROWSER,
         *FLAGS,
@@ -43,13 +46,15 @@ def visit(url, place, folder, wanted, click=""):
                 break
         with urllib.request.urlopen(f"http://{found[1]}/json/list") as answer:
             (tab,) = [tab for tab in json.load(answer) if tab["type"] == "page"]
-        return asyncio.run(_visit(tab["webSocketDebuggerUrl"], url, place, wanted, click))
+        return asyncio.run(
+            _visit(tab["webSocketDebuggerUrl"], url, place, wanted, script, then or wanted)
+        )
     finally:
         browser.kill()
         browser.wait()
 
 
-async def _visit(address, url, place, wanted, click):
+async def _visit(address, url, place, wanted, script, then):
     from tornado.websocket import websocket_connect
 
     socket = await websocket_connect(address, max_message_size=2**27)
@@ -75,10 +80,10 @@ async def _visit(address, url, place, wanted, click):
 
     await ask("Page.navigate", url=url)
     text = await texts_of(wanted)
-    if click:
-        await ask("Runtime.evaluate", expression=f"document.querySelector({click!r}).click()")
+    if script:
+        await ask("Runtime.evaluate", expression=script)
         await asyncio.sleep(3)
-        text = await texts_of(wanted)
+        text = await texts_of(then)
     await asyncio.sleep(1)
     picture = await ask("Page.captureScreenshot", format="png", captureBeyondViewport=True)
     place.write_bytes(base64.b64decode(picture["data"]))

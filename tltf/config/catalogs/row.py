@@ -71,11 +71,11 @@ class SplitRow(Row):
     """An entry of SPLITS.
 
     Args:
-        rounds: the argument that says how many rounds of training there are; empty for one.
+        rounds: the arguments whose product says how many rounds of training there are; () for one.
         round: the argument that says which one is trained, -1 for all; also the noun of a round.
     """
 
-    rounds: str = ""
+    rounds: tuple[str, ...] = ()
     round: str = ""
 
 

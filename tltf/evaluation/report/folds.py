@@ -1,4 +1,4 @@
-"""The rounds of a run in a report, folds or draws: their scores, and means over them with intervals."""
+"""The rounds of a run in a report, such as folds: their scores, and means over them with intervals."""
 
 import dataclasses
 import statistics
@@ -21,15 +21,18 @@ class RoundKind:
     """What the rounds of a run are.
 
     Args:
-        noun: `fold` or `draw`.
+        name: by which report.json names it.
+        noun: `fold`, `draw` or `seed`.
         whole: what all of them together are, as in `5-fold cross-validation of`.
         note: what an interval over them means.
-        judged: how the rows were judged, as a sentence in which {rows} stands for them.
+        judged: how the rows were judged, as a sentence in which {rows} stands for them, and {times} for how
+            often each was.
         shares_rows: whether each round is trained on what others are judged on, so that the interval of
             a mean has to be wider than Student's.
         pooled: what a page says of the tables that hold the rows of all rounds.
     """
 
+    name: str
     noun: str
     whole: str
     note: str
@@ -39,7 +42,7 @@ class RoundKind:
 
     @property
     def plural(self) -> str:
-        """`folds` or `draws`."""
+        """`folds`, `draws` or `seeds`."""
         return f"{self.noun}s"
 
 
@@ -55,15 +58,27 @@ _NOTE_OF_DRAWS = (
     "depends on which rows were labelled. All draws are judged on the same test rows, and what these "
     "rows leave open is not in it."
 )
+_NOTE_OF_SEEDS = (
+    "Every interval of this report is a 95% corrected t interval over seeds (Nadeau & Bengio 2003): it "
+    "shows how much a score depends on which rows a model is trained and judged on, and on the chance in "
+    "its training. Seeds share rows, so an interval that took them as independent would be too narrow."
+)
+_NOTE_OF_SEEDS_OF_A_SPLIT = (
+    "Every interval of this report is Student's 95% interval over seeds: it shows how much a score depends "
+    "on the chance in training, such as the first weights of the head and the order of the rows. All seeds "
+    "are judged on the same test rows, which the data gives, and what these rows leave open is not in it."
+)
 FOLDS = RoundKind(
+    "fold",
     "fold",
     "{count}-fold cross-validation of ",
     _NOTE_OF_FOLDS,
-    "Each of {rows} was judged once, by a model that was not trained on it.",
+    "Each of {rows} was judged {times}, by a model that was not trained on it.",
     True,
     "Classes, confusions and calibration are those of the rows of all folds together.",
 )
 DRAWS = RoundKind(
+    "draw",
     "draw",
     "{count} draws of few labels from ",
     _NOTE_OF_DRAWS,
@@ -73,9 +88,28 @@ DRAWS = RoundKind(
 )
 
 
-def kind_of(noun: str) -> RoundKind:
-    """The RoundKind of a noun; folds for what is not known."""
-    return DRAWS if noun == DRAWS.noun else FOLDS
+SEEDS = RoundKind(
+    "seed",
+    "seed",
+    "{count} seeds of ",
+    _NOTE_OF_SEEDS,
+    "{rows} were judged for each seed, drawn anew.",
+    True,
+    "Classes, confusions and calibration are those of the answers of all seeds together.",
+)
+SEEDS_OF_A_SPLIT = dataclasses.replace(
+    SEEDS,
+    name="seed_of_a_split",
+    note=_NOTE_OF_SEEDS_OF_A_SPLIT,
+    judged="{rows} were judged, the same test rows for each seed.",
+    shares_rows=False,
+)
+KINDS = {kind.name: kind for kind in (FOLDS, DRAWS, SEEDS, SEEDS_OF_A_SPLIT)}
+
+
+def kind_of(name: str) -> RoundKind:
+    """The RoundKind of a name; folds for what is not known."""
+    return KINDS.get(name, FOLDS)
 
 
 ENDS_OF_SHARES = ("accuracy", "f1", "recall", "precision", "exact_match", "coverage", "auc")
@@ -86,7 +120,7 @@ ENDS_OF_ERRORS = ("loss", "error")
 
 @dataclasses.dataclass(frozen=True)
 class Fold:
-    """One fold of a cross-validation, or one draw.
+    """One fold of a cross-validation, one draw, or one seed.
 
     Args:
         scores: the headline metrics on its test rows, by name.
@@ -152,23 +186,56 @@ class FoldRow:
     link: str
 
 
-def mean_interval(values: Sequence[float], kind: RoundKind = FOLDS) -> list[float] | None:
+def mean_interval(
+    values: Sequence[float], kind: RoundKind = FOLDS, shared: float | None = None
+) -> list[float] | None:
     """`[low, high]`, about 95%, of the mean of one number per round; None if all are equal.
 
     Folds share training rows, so Student's interval, which takes them as independent, is too narrow.
-    Nadeau & Bengio 2003 widen it: they multiply the variance by 1 / K + test / training rows, which
-    is 1 / K + 1 / (K - 1) here, in place of 1 / K. For two equally good models the interval of the
-    difference leaves out 0 in 2 to 4 of 100 samples (Student's in 7 to 10).
+    Nadeau & Bengio 2003 widen it: they multiply the variance by 1 / J + test / other rows for J rounds,
+    which is 1 / K + 1 / (K - 1) for K folds, in place of 1 / J. For two equally good models the interval of
+    the difference leaves out 0 in 2 to 4 of 100 samples (Student's in 7 to 10).
 
     Args:
         values: one per round, at least two.
         kind: draws share no rows that they are judged on, so theirs is Student's interval.
+        shared: test rows per other row, see `shared_rows`; None for that of as many folds.
     """
     count, mean = len(values), float(np.mean(values))
-    factor = 1 / count + (1 / (count - 1) if kind.shares_rows else 0.0)
+    if shared is None:
+        shared = 1 / (count - 1) if kind.shares_rows else 0.0
+    factor = 1 / count + shared
     quantile = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)
     half = float(quantile * np.std(values, ddof=1) * np.sqrt(factor))
     return [mean - half, mean + half] if half > 1e-12 else None
+
+
+def shared_rows(folds: Sequence[Fold], kind: RoundKind) -> float | None:
+    """Test rows per other row in a round; 0 where rounds share none, None where it is not known.
+
+    Of K folds it is 1 / (K - 1), also where K does not divide the rows.
+    """
+    if not kind.shares_rows:
+        return 0.0
+    if not all(fold.examples.get("test") for fold in folds):
+        return None
+    tests = sum(fold.examples["test"] for fold in folds)
+    every = sum(_num_rows(fold) for fold in folds)
+    return 1 / (round(every / tests) - 1) if kind is FOLDS else tests / (every - tests)
+
+
+def _num_rows(fold: Fold) -> int:
+    """The rows with labels of a round."""
+    return sum(fold.examples.get(role, 0) for role in ("train", "validation", "test"))
+
+
+def times_judged(folds: Sequence[Fold], kind: RoundKind) -> int:
+    """How often each row was judged: in a cross-validation once for each repeat; else once a round."""
+    if kind is not FOLDS:
+        return len(folds)
+    every = _num_rows(folds[0])
+    tests = sum(fold.examples.get("test", 0) for fold in folds)
+    return max(1, round(tests / every)) if every else 1
 
 
 def means(folds: Sequence[Fold], kind: RoundKind = FOLDS) -> dict[str, FoldMean]:
@@ -178,11 +245,11 @@ def means(folds: Sequence[Fold], kind: RoundKind = FOLDS) -> dict[str, FoldMean]
         folds: at least two.
         kind: of the rounds.
     """
-    found = {}
+    found, shared = {}, shared_rows(folds, kind)
     for name in folds[0].scores:
         values = [value for fold in folds if (value := fold.scores.get(name)) is not None]
         if len(values) == len(folds):
-            bounds = mean_interval(values, kind)
+            bounds = mean_interval(values, kind, shared)
             interval = _inside_its_range(name, bounds) if bounds else None
             found[name] = FoldMean(statistics.fmean(values), statistics.stdev(values), interval)
     return found
@@ -244,8 +311,10 @@ def sentence(
     bounds = metrics.intervals.get(said.metric)
     if bounds:
         text += f", 95% interval {said.value(bounds[0])} to {said.value(bounds[1])}"
-    num = (metrics.num_examples or 0) // (1 if kind.shares_rows else len(folds))
-    return f"{text}. {kind.judged.format(rows=count_of(num, 'example'))}"
+    times = times_judged(folds, kind)
+    rows = count_of((metrics.num_examples or 0) // times, "example")
+    told = "once" if times == 1 else f"{times} times"
+    return f"{text}. {kind.judged.format(rows=rows, times=told)}"
 
 
 def rows(folds: Sequence[Fold], said: Wording, report_name: str) -> list[FoldRow]:

@@ -142,10 +142,11 @@ def models_of_folds(report: Report) -> tuple[Step, Step]:
     folder, first = run_folder(report), report.folds[0] if report.folds else None
     place = first.folder if first and first.folder else f"{layout.ROUNDS}/0"
     kind = folds.kind_of(report.round_kind)
+    again = ["--seeds=1"] if kind.noun == folds.SEEDS.noun else []
     one_model = Step(
         f"Which model to use? Train one on all rows with the same flags: {_expectation(kind)} "
         "Validation still takes its share of the rows.",
-        train_command(report, "--split=holdout(test=0)"),
+        train_command(report, "--split=holdout(test=0)", *again),
     )
     one_fold = Step(
         f"Or predict with the model of one {kind.noun}{_of_a_fold(kind)}.",
@@ -155,13 +156,13 @@ def models_of_folds(report: Report) -> tuple[Step, Step]:
 
 
 def _expectation(kind: RoundKind) -> str:
-    if kind.shares_rows:
-        return f"the mean over the {kind.plural} says what to expect of it."
-    return f"with more labels it should be better than the mean over the {kind.plural}."
+    if kind is folds.DRAWS:
+        return f"with more labels it should be better than the mean over the {kind.plural}."
+    return f"the mean over the {kind.plural} says what to expect of it."
 
 
 def _of_a_fold(kind: RoundKind) -> str:
-    return ", which was not trained on that fold's rows" if kind.shares_rows else ""
+    return f", which was not trained on that {kind.noun}'s test rows" if kind.shares_rows else ""
 
 
 def _uses(report: Report, is_training: bool) -> Iterator[Step]:

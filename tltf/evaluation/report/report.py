@@ -245,7 +245,7 @@ class Report:
         title: of the page; None: made from `run`.
         folds: of a cross-validation; None where there are none.
         fold_means: metric -> its mean over the folds; None without folds, and in old reports.
-        round_kind: what each of the folds is, `fold` or `draw`.
+        round_kind: what each of the folds is, a key of `folds.KINDS`.
         folds_text: their headline metric in words, with mean and deviation.
         worst_mistakes: on `test`, else on `validation`, the worst first.
         trainable_table: a dict per group of layers, all with the same keys, as `freezing.table`
@@ -278,7 +278,7 @@ class Report:
     folds: list[Fold] | None = None
     fold_means: dict[str, FoldMean] | None = None
     folds_text: str | None = None
-    round_kind: str = "fold"
+    round_kind: str = fold_rows.FOLDS.name
     worst_mistakes: list[Mistake] = dataclasses.field(default_factory=list)
     trainable_table: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     borderline: list[Mistake] = dataclasses.field(default_factory=list)
@@ -321,7 +321,7 @@ class Report:
         values["formats"] = [row.to_json() for row in self.formats] or None
         values["facts"] = self.facts and self.facts.to_json()
         del values["samples"]
-        if self.round_kind == fold_rows.FOLDS.noun:
+        if self.round_kind == fold_rows.FOLDS.name:
             del values["round_kind"]
         return _present(
             {

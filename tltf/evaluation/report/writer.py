@@ -290,7 +290,7 @@ def _tiles(report: Report) -> list[Tile]:
         value = said.value(metrics.scores.get(said.metric))
         name, detail = f"{split} {said.title}", templating.interval_text(bounds, said.value)
         if report.folds:
-            name = f"mean {said.title} of {count_of(len(report.folds), report.round_kind)}"
+            name = f"mean {said.title} of {count_of(len(report.folds), folds.kind_of(report.round_kind).noun)}"
             detail = f"{folds.deviation_text(report.folds, said)} (standard deviation)"
         tiles.append(Tile(name, value, detail))
     found = sentences.transfer_gain(report)

@@ -85,12 +85,12 @@ def match(tables: Sequence[Table]) -> list[np.ndarray]:
     Rows are the same whose contents are, or, in tables without digests, whose texts, paths or ids
     are. A content that stands in a table several times is matched as often as all tables have it.
     """
-    keyed = [{key: place for place, key in enumerate(_counted(keys))} for keys in _keys(tables)]
+    keyed = [{key: place for place, key in enumerate(_counted(keys))} for keys in keys_of(tables)]
     common = [key for key in keyed[0] if all(key in places for places in keyed[1:])]
     return [np.array([places[key] for key in common], np.int64) for places in keyed]
 
 
-def _keys(tables: Sequence[Table]) -> list[Sequence[Any]]:
+def keys_of(tables: Sequence[Table]) -> list[Sequence[Any]]:
     """What tells the rows of each table apart."""
     if all(DIGEST in table.contents for table in tables):
         return [table.contents[DIGEST] for table in tables]

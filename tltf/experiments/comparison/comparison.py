@@ -9,10 +9,11 @@ from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import PairedDifference
 from tltf.evaluation.report.wording import Wording, count_of
 from tltf.evaluation.split_metrics import SplitMetrics
-from tltf.experiments.comparison import common_rows, disagreements
+from tltf.experiments.comparison import common_rows, disagreements, paired_rounds
 from tltf.experiments.comparison.common_rows import CommonRows
 from tltf.experiments.comparison.disagreements import Disagreement
 from tltf.experiments.comparison.finished_run import FinishedRun
+from tltf.experiments.comparison.paired_rounds import RoundsTest
 
 SEED = 0
 """Seed of the bootstrap."""
@@ -29,11 +30,13 @@ class ComparedRun:
         metrics: on the common rows; on its own rows where there are no common ones.
         gain: its metrics minus those of the first run on the same rows; None for the first run, and
             where they cannot be paired.
+        rounds: the tests of the headline metric over rounds, where both runs have the same ones.
     """
 
     run: FinishedRun
     metrics: SplitMetrics
     gain: PairedDifference | None = None
+    rounds: RoundsTest | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -43,6 +46,7 @@ class ComparedRun:
             "folder": str(self.run.folder),
             "metrics": self.metrics.to_json(),
             "gain": self.gain and self.gain.to_json(),
+            "rounds": self.rounds and self.rounds.to_json(),
             "time_s": report.time_s,
             "parameters": report.parameters and dataclasses.asdict(report.parameters),
             "facts": report.facts and report.facts.to_json(),
@@ -97,19 +101,31 @@ def make(runs: Sequence[FinishedRun], num_examples: int) -> Comparison:
     common = common_rows.find(runs)
     found = disagreements.find(runs, common, num_examples) if len(common) else []
     found, missing = disagreements.add_pictures(found, runs[0])
+    compared = _compared(runs, common)
     return Comparison(
-        _compared(runs, common),
+        compared,
         len(common),
-        [*notes_of(runs, common), *filter(None, [missing])],
+        [*notes_of(runs, common), *_tests(compared), *filter(None, [missing])],
         differing_flags([run.options for run in runs]),
         found,
     )
+
+
+def _tests(compared: Sequence[ComparedRun]) -> list[str]:
+    """What the tests over rounds say, in sentences."""
+    said, first = evaluators.wording_for(compared[0].metrics), compared[0].run.name
+    return [
+        paired_rounds.sentence(row.rounds, row.run.name, first, said)
+        for row in compared
+        if row.rounds
+    ]
 
 
 def _compared(runs: Sequence[FinishedRun], common: CommonRows) -> list[ComparedRun]:
     if not len(common):
         return [ComparedRun(run, run.metrics) for run in runs]
     rows, labels = list[ComparedRun](), common.labels
+    have_rounds = [paired_rounds.are_paired(run, runs[0]) for run in runs]
     for place, (run, judge, candidate) in enumerate(
         zip(runs, common.judges, common.candidates, strict=True)
     ):
@@ -117,8 +133,29 @@ def _compared(runs: Sequence[FinishedRun], common: CommonRows) -> list[ComparedR
         gain = None
         if place and common.are_comparable[place]:
             gain = judge.difference(labels, candidate, common.candidates[0], seed=SEED)
-        rows.append(ComparedRun(run, metrics, gain))
+        if have_rounds[place] and any(have_rounds[1:]):
+            rows.append(_over_rounds(run, runs[0] if place else None, metrics))
+        else:
+            rows.append(ComparedRun(run, metrics, gain))
     return rows
+
+
+def _over_rounds(run: FinishedRun, first: FinishedRun | None, pooled: SplitMetrics) -> ComparedRun:
+    """A run with the means over its rounds, and their difference from those of the first run, if it is another.
+
+    An interval that took the rows of all rounds as independent would be too narrow.
+    """
+    metrics = dataclasses.replace(
+        pooled,
+        scores=pooled.scores | run.metrics.scores,
+        intervals=run.metrics.intervals,
+        interval_confidence=run.metrics.interval_confidence,
+    )
+    if first is None:
+        return ComparedRun(run, metrics)
+    headline = evaluators.wording_for(metrics).metric
+    gain = paired_rounds.difference(run, first)
+    return ComparedRun(run, metrics, gain, paired_rounds.compare(run, first, headline))
 
 
 def notes_of(runs: Sequence[FinishedRun], common: CommonRows) -> list[str]:

@@ -3,37 +3,27 @@
 import contextlib
 import dataclasses
 import functools
-import logging
-import os
 import pathlib
-import tempfile
-import time
 import types
-import warnings
 from collections.abc import Callable
 from typing import Any, cast
 
-from tltf.config import call_strings
 from tltf.config.command_options import DemoOptions
-from tltf.console import signals
 from tltf.data.images import small_pictures
 from tltf.data.images.preprocessing import ImagePreprocessing
-from tltf.errors import FlagError, StorageError
 from tltf.evaluation import evaluators
 from tltf.evaluation.report import naming, templating
 from tltf.evaluation.report.report import Report, run_report
 from tltf.models import loading
 from tltf.models.prediction import Prediction
 from tltf.models.transfer_model import TransferModel
+from tltf.serving.demo import opening
 from tltf.serving.demo.answers import shown_answer
 from tltf.serving.demo.examples import Example, examples_of
 from tltf.serving.demo.explanations import explainer_of
 
-EXTRA = "demo"
 MOST_CLASSES = 10
 """Classes whose probabilities are shown, the most probable first."""
-LARGEST_UPLOAD = "64mb"
-LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 Explain = Callable[[tuple[str, ...], Prediction], str]
 """What an answer rests on, as HTML; of the values of the fields, and the answer to them."""
 
@@ -98,33 +88,9 @@ def serve(options: DemoOptions) -> None:
         FlagError: gradio is not installed, or the port is not free.
         ModelError: the run cannot be loaded.
     """
-    with tempfile.TemporaryDirectory(prefix="tltf-demo-") as folder:
-        os.environ["GRADIO_TEMP_DIR"] = folder  # uploads go with the page
-        gradio = import_gradio()
-        page = build(trial_of(options, pathlib.Path(folder)), gradio)
-        print(f"{'page':<10} {open_page(page, options, folder)}  (Ctrl-C ends it)", flush=True)
-        try:
-            while not signals.is_end_requested():
-                time.sleep(0.5)
-        except KeyboardInterrupt:  # how it is meant to end
-            pass
-        finally:
-            page.close(verbose=False)
-
-
-def import_gradio() -> types.ModuleType:
-    """Gradio, which then sends no numbers about its use to its makers.
-
-    Raises:
-        FlagError: it is not installed.
-    """
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would tell of each of its requests
-    try:
-        import gradio
-    except ModuleNotFoundError as error:
-        raise call_strings.missing_extra(error, EXTRA) from error
-    return gradio
+    with opening.gradio_for_a_page() as (gradio, folder):
+        page = build(trial_of(options, folder), gradio)
+        opening.show(page, options, templating.render("explained.css", {}) + CSS)
 
 
 def trial_of(options: DemoOptions, folder: pathlib.Path) -> Trial:
@@ -160,48 +126,8 @@ def _about(report: Report | None) -> str:
     )
 
 
-def open_page(page: Any, options: DemoOptions, folder: str) -> str:
-    """Starts the server of a page; returns its address.
-
-    Raises:
-        FlagError: the port is not free, or the host is not one of this machine.
-        StorageError: no public address can be had.
-    """
-    if options.host not in LOCAL_HOSTS:
-        what = f"--host={options.host}: everybody who reaches this machine can use the page"
-        warnings.warn(what, stacklevel=2)
-    gradio = import_gradio()
-    fonts = ["system-ui", "sans-serif"]
-    try:
-        _, local, public = page.launch(
-            server_name=options.host,
-            server_port=options.port,
-            share=options.share,
-            prevent_thread_lock=True,
-            quiet=True,
-            ssr_mode=False,
-            footer_links=[],
-            max_file_size=LARGEST_UPLOAD,
-            allowed_paths=[],
-            blocked_paths=[],
-            theme=gradio.themes.Default(font=fonts, font_mono=["ui-monospace", "monospace"]),
-            css=templating.render("explained.css", {}) + CSS,
-        )
-    except OSError as error:
-        what = f"the port cannot be used ({error})"
-        raise FlagError(
-            what, flag="port", fix="leave --port out, which finds a free one"
-        ) from error
-    if options.share and not public:
-        page.close(verbose=False)
-        raise StorageError("gradio.live gave no address", flag="share", fix="leave --share out")
-    return public or local
-
-
 TINY_PX = 64
 """Pictures of a smaller side are enlarged on the page with their pixels as squares."""
-PRIVATE = "private"
-"""The visibility of events that programs may not call."""
 WAITING = '<p class="waiting">Finding out what this answer rests on …</p>'
 CSS = """
 .explanation { --muted: var(--body-text-color-subdued); --track: var(--background-fill-secondary) }
@@ -215,7 +141,6 @@ CSS = """
 .tiny img { image-rendering: pixelated }
 .answer p { font-size: 1.4rem }
 .answer p + p { font-size: .9rem; opacity: .75 }
-footer { display: none !important }
 """
 
 
@@ -239,7 +164,7 @@ def build(trial: Trial, gradio: types.ModuleType) -> Any:
         asking = [button.click, *(field.upload if is_image else field.submit for field in fields)]
         shown.answer_at(functools.partial(gradio.on, asking), fields, is_in_api=True)
         changing = [event for field in fields for event in _changes(field, is_image)]
-        gradio.on(changing, lambda: "", None, truth, api_visibility=PRIVATE)
+        gradio.on(changing, lambda: "", None, truth, api_visibility=opening.PRIVATE)
         if trial.examples:
             _add_examples(gradio, page, trial, fields, truth, shown)
     return page
@@ -312,7 +237,7 @@ class _Outputs:
             fields: the components of the fields.
             is_in_api: whether programs may call it, as `/answer` and `/explain`.
         """
-        shown = [{"api_visibility": PRIVATE}] * 2
+        shown = [{"api_visibility": opening.PRIVATE}] * 2
         if is_in_api:
             shown = [{"api_name": "answer"}, {"api_name": "explain"}]
         answered = event(self._respond, [self._asked, *fields], self._components, **shown[0])
@@ -356,9 +281,11 @@ def _add_examples(
         label="Examples of the test split, which the model was not trained on",
         examples_per_page=len(trial.examples),
         cache_examples=False,
-        api_visibility=PRIVATE,
+        api_visibility=opening.PRIVATE,
     )
     shown.answer_at(examples.load_input_event.then, fields)
     first = trial.examples[0]
-    opened = page.load(lambda: [*first.values, first.label], None, inputs, api_visibility=PRIVATE)
+    opened = page.load(
+        lambda: [*first.values, first.label], None, inputs, api_visibility=opening.PRIVATE
+    )
     shown.answer_at(opened.then, fields)

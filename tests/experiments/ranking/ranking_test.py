@@ -1,0 +1,109 @@
+"""Networks ranked on made-up pictures: what the page and the JSON say, and what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tltf import rank
+from tltf.config import options
+from tltf.config.rank_options import RankOptions
+from tltf.data import loader
+from tltf.experiments.ranking import page, ranking
+from tltf.experiments.ranking.candidates import Candidate
+from tltf.heads.light import choice, families
+from tltf.heads.light.light_model import FrozenRows
+
+NETWORKS = "small_cnn(filters=[4, 6])|small_cnn(filters=[4])"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Pictures of three classes that differ in brightness."""
+    folder, random = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    labels = np.arange(90) % 3
+    noise = random.uniform(0, 60, (90, 8, 8, 1))
+    pictures = (noise + 60 * labels[:, None, None, None]).astype(np.uint8)
+    np.savez(folder / "data.npz", x=pictures, y=labels)
+    return f"numpy(path={folder}/data.npz)"
+
+
+@pytest.fixture(scope="module")
+def ranked(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ranked")
+    flags = [f"--data={data}", f"--backbones={NETWORKS}", "--image_sizes_px=16,20", "--taps=all"]
+    assert rank.main([*flags, "--rows=60", f"--output={folder}", "--quiet"]) == 0
+    return folder
+
+
+def test_every_network_size_and_tap_has_its_scores_and_cost(ranked):
+    saved = json.loads((ranked / "ranking.json").read_text())
+    found = [
+        (one["candidate"]["backbone"], one["candidate"]["image_size_px"], one["candidate"]["tap"])
+        for one in saved["networks"]
+    ]
+    deep, flat = NETWORKS.split("|")
+    every = {(deep, size, tap) for size in (16, 20) for tap in ("stage_1", "last")}
+    assert set(found) == every | {(flat, 16, "last"), (flat, 20, "last")} and len(found) == 6
+    scores = [one["scores"]["probe"] for one in saved["networks"]]
+    assert scores == sorted(scores, reverse=True) and scores[0] > 0.8
+    assert saved["num_rows"] == 60 and saved["num_classes"] == 3
+    for one in saved["networks"]:
+        width = {"stage_1": 4}.get(
+            one["candidate"]["tap"], 6 if "6" in one["candidate"]["backbone"] else 4
+        )
+        assert one["num_features"] == width and one["ms_per_example"] > 0
+        assert set(one["scores"]) == {"probe", "log_me", "h_score", "nearest"}
+
+
+def test_the_page_has_a_picture_and_the_command_that_trains_the_first(ranked):
+    text = (ranked / "ranking.html").read_text()
+    saved = json.loads((ranked / "ranking.json").read_text())
+    assert "<svg" in text and "LogME" in text and "milliseconds an example" in text
+    first = saved["networks"][0]["flags"]
+    assert f"image_size_px={first['image_size_px']}" in text and "tltf.train" in text
+
+
+def test_its_first_flags_are_those_of_a_run(data, ranked):
+    saved = json.loads((ranked / "ranking.json").read_text())
+    for one in saved["networks"]:
+        chosen = options.make(RankOptions, data=data, **one["flags"])
+        assert chosen.model.backbone == one["candidate"]["backbone"]
+
+
+def test_scores_are_those_of_the_features():
+    random = np.random.default_rng(1)
+    labels = np.arange(60) % 3
+    features = (random.normal(size=(3, 5))[labels] + random.normal(size=(60, 5))).astype(np.float32)
+    targets = np.eye(3)[labels]
+    chosen = choice.choose(families.pick("auto"), FrozenRows(features, targets, np.ones(60)), 3)
+    assert ranking.probe_accuracy(features, targets, 3) == chosen.candidate.accuracy
+
+
+def test_a_note_names_the_network_that_another_score_would_take():
+    def network(name, **scores):
+        given = {"probe": 0.5, "log_me": 0.1, "h_score": 1.0, "nearest": 0.5} | scores
+        return ranking.RankedNetwork(Candidate(name, 96, "stage_3"), given, {}, 2.0, 10, 4, "MIT")
+
+    found = [network("a", probe=0.9), network("b", log_me=0.2)]
+    (note,) = ranking._notes(found, "probe")
+    assert note == "By log_me the first would be b, 96 px, stage_3."
+    whole = ranking.Ranking(found, "probe", "digits", 60, 10, [note])
+    shown = page.terminal_text(whole, None)
+    assert "90.0%" in shown and "--head=classify(features=stage_3)" in shown
+
+
+def test_rows_are_drawn_from_every_class(data):
+    source = loader.load(data)
+    chosen = options.make(RankOptions, data=data, rows=20)
+    rows = ranking.drawn_rows(source, chosen)
+    assert sorted(np.bincount(rows.labels).tolist()) == [7, 7, 7]
+    assert ranking.drawn_rows(source, options.make(RankOptions, data=data, rows=90)) is source
+
+
+def test_numbers_and_sizes_in_words_are_refused(data, capsys):
+    given = [f"--data={data}", f"--backbones={NETWORKS}"]
+    assert rank.main([*given, "--head=regress"]) == 2
+    assert "one class a row" in " ".join(capsys.readouterr().err.split())
+    assert rank.main([*given, "--image_sizes_px=large"]) == 2
+    assert "whole numbers joined with commas" in " ".join(capsys.readouterr().err.split())

@@ -1,0 +1,1 @@
+"""Which pretrained network suits a data set, judged from what the frozen networks give for its rows."""

@@ -1,0 +1,174 @@
+"""Ranks networks by scores of their frozen features."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tltf.config import checks
+from tltf.config.options import replace
+from tltf.config.rank_options import RankOptions
+from tltf.console import lines
+from tltf.data import label_kinds, loader
+from tltf.data.source import Source
+from tltf.errors import DataError, FlagError
+from tltf.evaluation import transferability
+from tltf.experiments.ranking import candidates
+from tltf.experiments.ranking.candidates import Candidate, CandidateFeatures
+from tltf.heads.light import choice, families
+from tltf.heads.light.light_model import FrozenRows
+
+
+@dataclasses.dataclass(frozen=True)
+class RankedNetwork:
+    """A network with its scores.
+
+    Args:
+        candidate: the network, its size, and where features are taken.
+        scores: name of a score -> its value; higher is better.
+        score_seconds: name of a score -> the time that it took on the features.
+        ms_per_example: of a pass through the network.
+        num_parameters: numbers in the network.
+        num_features: width of its features.
+        licence: of its weights.
+    """
+
+    candidate: Candidate
+    scores: dict[str, float]
+    score_seconds: dict[str, float]
+    ms_per_example: float
+    num_parameters: int
+    num_features: int
+    licence: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Ranking:
+    """Networks in the order of a score, the best first.
+
+    Args:
+        networks: at least one.
+        sort_by: the score that orders them.
+        data: the call string of the data.
+        num_rows: training rows that were looked at.
+        num_classes: classes of the data.
+        notes: what a reader must know, in sentences.
+    """
+
+    networks: list[RankedNetwork]
+    sort_by: str
+    data: str
+    num_rows: int
+    num_classes: int
+    notes: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON, as ranking.json holds it."""
+        found = dataclasses.asdict(self)
+        for row, network in zip(found["networks"], self.networks, strict=True):
+            row["flags"] = network.candidate.flags
+        return found
+
+
+def run(options: RankOptions) -> Ranking:
+    """Ranks the networks that the options name.
+
+    Raises:
+        FlagError: the labels are not one class a row, or a network does not take the rows.
+        DataError: the data cannot be read.
+    """
+    first = replace(options, backbone=options.ranking.backbones.split("|")[0].strip())
+    recipe = checks.resolve(first, needs_output=False)
+    if recipe.label_kind != label_kinds.CLASS:
+        what = f"ranks networks for one class a row, not for {recipe.head.text}"
+        raise FlagError(what, flag="head", fix="--head=classify")
+    rows = drawn_rows(loader.training_parts(first, recipe)["train"], options)
+    networks = []
+    for found in candidates.features_of(
+        options, recipe, rows, candidates.backbones_of(options, rows.modality)
+    ):
+        networks.append(score(found, rows, options.runtime.seed))
+        lines.say("network", _told(networks[-1]))
+    sort_by = options.ranking.sort_by
+    networks.sort(key=lambda one: -one.scores[sort_by])
+    return Ranking(
+        networks,
+        sort_by,
+        recipe.source.text,
+        len(rows),
+        len(rows.class_names),
+        _notes(networks, sort_by),
+    )
+
+
+def drawn_rows(rows: Source, options: RankOptions) -> Source:
+    """At most --rows training rows, drawn by the seed, of each class its share and at least two."""
+    most, labels = options.ranking.rows, np.asarray(rows.labels)
+    if len(rows) <= most:
+        return rows
+    random, chosen = np.random.default_rng(options.runtime.seed), []
+    for name in np.unique(labels):
+        places = np.flatnonzero(labels == name)
+        count = max(min(2, len(places)), round(most * len(places) / len(rows)))
+        chosen.append(random.choice(places, min(count, len(places)), replace=False))
+    return rows.take(np.sort(np.concatenate(chosen)))
+
+
+def score(found: CandidateFeatures, rows: Source, seed: int) -> RankedNetwork:
+    """The scores of a network, each with the time that it took."""
+    features, labels = found.features, np.asarray(rows.labels)
+    targets = np.eye(len(rows.class_names))[labels]
+    given: dict[str, Callable[[], float]] = {
+        "probe": lambda: probe_accuracy(features, targets, seed),
+        "log_me": lambda: transferability.log_me(features, targets),
+        "h_score": lambda: transferability.h_score(features, labels),
+        "nearest": lambda: transferability.nearest(features, labels),
+    }
+    scores, seconds = dict[str, float](), dict[str, float]()
+    for name, compute in given.items():
+        began = time.perf_counter()
+        scores[name] = compute()
+        seconds[name] = time.perf_counter() - began
+    return RankedNetwork(
+        found.candidate,
+        scores,
+        seconds,
+        found.ms_per_example,
+        found.num_parameters,
+        features.shape[1],
+        found.licence,
+    )
+
+
+def probe_accuracy(features: np.ndarray, targets: np.ndarray, seed: int) -> float:
+    """The accuracy of the tuned light head on rows that it was not fitted on; nan for too few rows."""
+    rows = FrozenRows(features, targets, np.ones(len(features)))
+    try:
+        return choice.choose(families.pick("auto"), rows, seed).candidate.accuracy
+    except DataError:
+        return math.nan
+
+
+def _told(network: RankedNetwork) -> str:
+    scores = ", ".join(f"{name} {value:.3g}" for name, value in network.scores.items())
+    return f"{name_of(network.candidate)}: {scores}"
+
+
+def name_of(candidate: Candidate) -> str:
+    """`efficientnet_lite0, 96 px, stage_3`."""
+    size = f"{candidate.image_size_px} px" if candidate.image_size_px else ""
+    tap = candidate.tap if candidate.tap != candidates.LAST else ""
+    return ", ".join(filter(None, [candidate.backbone, size, tap]))
+
+
+def _notes(networks: list[RankedNetwork], sort_by: str) -> list[str]:
+    """Which scores agree with the order, and which name another network."""
+    notes = []
+    for name in networks[0].scores:
+        best = max(networks, key=lambda one: one.scores[name])
+        if name != sort_by and best is not networks[0]:
+            notes.append(f"By {name} the first would be {name_of(best.candidate)}.")
+    return notes
