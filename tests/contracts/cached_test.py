@@ -51,7 +51,7 @@ CASES = [
     ("images", "ncm"),
     ("images", "distill(teacher=tiny)"),
     ("images", "dann(hidden=16)"),
-    ("images", "dann(hidden=16, last_groups=1)"),
+    ("images", "dann(hidden=0, last_groups=1)"),
     ("images", "cdan(hidden=16)"),
     ("images", "coral(hidden=16)"),
     ("images", "dan(hidden=16)"),
@@ -60,6 +60,7 @@ CASES = [
     ("images", "shot"),
     ("images", "self_training(rounds=2)"),
     ("images", "label_propagation(neighbors=5)"),
+    ("images", "align(rounds=2)"),
     ("images", "pseudo_label(threshold=.4)"),
     ("images", f"fixmatch(threshold=.4, hidden=8, {WHOLE_VIEWS})"),
     ("images", f"flexmatch(threshold=.4, last_groups=1, {WHOLE_VIEWS})"),
@@ -77,7 +78,7 @@ CASES = [
 QUICK = {
     ("images", "gradual(stages=2)"),
     ("images", "delta"),
-    ("images", "dann(hidden=16, last_groups=1)"),
+    ("images", "dann(hidden=0, last_groups=1)"),
     ("texts", "lora(rank=2, targets='layer_2/.*')"),
     ("texts", "prompt(length=2)"),
 }
