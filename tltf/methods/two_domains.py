@@ -60,6 +60,7 @@ class TwoDomainsMethod(OtherRowsMethod):
         self.shares = shares
         self._make_phases = self._two_phases
         self._starts_solved: bool | None = None  # until `prepare`
+        self._penalised: Core
 
     def _two_phases(self, core: Core) -> list[Phase]:
         is_solved = _is_one_layer(core) if self._starts_solved is None else self._starts_solved
@@ -69,7 +70,12 @@ class TwoDomainsMethod(OtherRowsMethod):
     def prepare(self, core: Core, context: FitContext) -> Core:
         """The core, with a hidden layer in its head, and the penalty behind its logits."""
         self._starts_solved = _is_one_layer(core)
-        return super().prepare(core, context)
+        self._penalised = super().prepare(core, context)
+        return self._penalised
+
+    def core_of(self, core: Core, phase: Phase) -> Core:
+        """The core without the penalty while the head is solved for, which then stands on one vector alone."""
+        return self.plain if phase.name == START else self._penalised
 
     def solve(
         self, core: Core, rows: FrozenRows, seed: int, unlabelled: np.ndarray | None
