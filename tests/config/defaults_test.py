@@ -111,10 +111,18 @@ def test_what_is_given_is_kept():
         ({"num_train": 199, "is_solvable": False}, "linear_probe"),
         ({"num_train": 200, "is_solvable": False}, "full"),
         ({"num_train": 200, "is_pretrained": False}, "scratch"),
+        ({"has_target": True}, "align"),
+        ({"has_target": True, "is_pretrained": False}, "scratch"),
+        ({"has_target": True, "num_train": 200, "is_solvable": False}, "full"),
     ],
 )
 def test_auto_method(values, method):
     assert defaults.choose_method(None, situation(**values)).text == method
+
+
+def test_auto_says_that_it_learns_from_the_target():
+    case = situation(has_target=True, num_unlabelled=1234)
+    assert defaults.why_method(case) == "1,234 rows of --target_data"
 
 
 def test_a_solved_head_keeps_the_statistics_it_was_solved_under():

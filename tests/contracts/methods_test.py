@@ -48,6 +48,14 @@ SEVERAL_PHASES = [
     "fastfit(head=class_means)",
     "prune(share=.3, updates=3)",
     "prune(share=.5, solver=gradient, targets='stage_2/.*')",
+    "dann(hidden=16)",
+    "dann(hidden=16, last_groups=1)",
+    "cdan(hidden=16)",
+    "cdan(hidden=0, entropy=false, last_groups=1)",
+    "coral(hidden=16)",
+    "dan(hidden=16)",
+    "afn(hidden=16)",
+    "mcc(hidden=16)",
 ]
 
 HEAD_IS_KEPT = ["shot"]

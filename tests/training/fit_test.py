@@ -94,7 +94,7 @@ def feed(count=20, batch_size=8, has_validation=False):
 def others(training, whole):
     """What a Feed has of rows without labels: the same rows in another order."""
 
-    def unlabelled(first, number, skip=0):
+    def unlabelled(first, number, skip=0, steps=None):
         return training(first + 50, number, skip=skip).map(lambda inputs, *_: inputs)
 
     def in_order(prefix):

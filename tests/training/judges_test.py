@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import metrics
 
 import tltf
@@ -49,6 +50,37 @@ def test_the_best_epoch_is_that_of_the_metric(tmp_path, metric, quality):
     else:
         found = judges.macro_f1(np.argmax(scores, axis=1), np.asarray(part.labels))
         assert found == pytest.approx(best["val_macro_f1"])
+
+
+def test_entropy_and_information_are_those_of_scipy():
+    shares = np.random.default_rng(0).dirichlet(np.ones(4), 30)
+    each = stats.entropy(shares, axis=1).mean()
+    assert judges.mean_entropy(shares) == pytest.approx(each)
+    assert judges.information(shares) == pytest.approx(stats.entropy(shares.mean(axis=0)) - each)
+    one_answer, all_answers = np.tile(np.eye(4)[0], (8, 1)), np.tile(np.eye(4), (2, 1))
+    assert judges.mean_entropy(one_answer) == pytest.approx(0, abs=1e-9)
+    assert judges.information(one_answer) == pytest.approx(0, abs=1e-9)
+    assert judges.information(all_answers) == pytest.approx(np.log(4))
+
+
+@pytest.mark.parametrize("metric", ["target_entropy", "target_information"])
+def test_the_best_epoch_can_be_that_of_rows_without_labels(tmp_path, metric):
+    from tltf.training import training
+
+    given = {"method": "mcc(hidden=8)", "target_data": "digits(num_train=40, num_test=20)"}
+    options = tltf.make_options(**{**FLAGS, **given}, metric=metric, output=str(tmp_path / "run"))
+    result = training.train(options)
+    sign = -1 if metric == "target_entropy" else 1
+    values = [row[f"val_{metric}"] for row in result.history if f"val_{metric}" in row]
+    shares = result.model.scores(result.model.splits["target"])
+    measure = judges.mean_entropy if metric == "target_entropy" else judges.information
+    assert measure(shares) == pytest.approx(sign * max(sign * value for value in values), abs=1e-4)
+
+
+def test_a_metric_of_the_target_needs_a_method_that_reads_one(tmp_path):
+    with pytest.raises(FlagError, match="rows without labels that the method learns from"):
+        given = {"metric": "target_information", "output": str(tmp_path / "run")}
+        tltf.run(tltf.make_options(**FLAGS, **given))
 
 
 def test_a_metric_of_classes_needs_classes(tmp_path):

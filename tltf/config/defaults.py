@@ -23,6 +23,8 @@ FEWEST_PER_CLASS = 4
 """Labels per class up to which a head that can be solved for is only probed."""
 MOST_SOLVED = 50_000
 """Most rows for which `auto` solves for the head: a solver holds the features of all in memory."""
+FOR_TARGET = "align"
+"""What `auto` takes where --target_data is given."""
 
 
 SEVERAL_HEADS_RATE = 2.0
@@ -50,6 +52,7 @@ class Situation:
         num_unlabelled: rows without labels, or of a target where there are none.
         has_unlabelled: whether these are rows of --unlabelled_data.
         has_several_heads: whether several heads are trained on one network.
+        has_target: whether rows of a target are given.
     """
 
     modality: str
@@ -65,6 +68,7 @@ class Situation:
     num_unlabelled: int = 0
     has_unlabelled: bool = False
     has_several_heads: bool = False
+    has_target: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +142,8 @@ def choose_method(method: Call[MethodRow] | None, situation: Situation) -> Call[
     without labels: tools/few_shot_methods.py and tools/semi_supervised.py. A head that cannot be solved for would start at random, and few labels
     cannot teach it without spoiling the network, so it is `linear_probe` below FEW_PER_CLASS labels
     per class, and `full` above. The same holds for more than MOST_SOLVED rows. A network without
-    pretrained weights is trained in full, by `scratch`.
+    pretrained weights is trained in full, by `scratch`. With rows of a target, a head that can be solved for
+    learns from them as FOR_TARGET does, which tools/domain_adaptation.py compares with others.
     """
     if method is not None:
         return method
@@ -150,6 +155,8 @@ def why_method(situation: Situation) -> str:
     name = _auto_method(situation)
     if name == "scratch":
         return "the network has random weights"
+    if name == FOR_TARGET:
+        return f"{situation.num_unlabelled:,} rows of --target_data"
     if situation.num_train > MOST_SOLVED:
         labels = f"{situation.num_train:,} training examples"
     elif situation.num_classes > 1:
@@ -168,6 +175,8 @@ def _auto_method(situation: Situation) -> str:
     if not situation.is_pretrained:
         return "scratch"
     if situation.is_solvable and situation.num_train <= MOST_SOLVED:
+        if situation.has_target:
+            return FOR_TARGET
         if situation.num_train > FEWEST_PER_CLASS * situation.num_classes:
             return "lp_ft"
         spreads = situation.has_unlabelled and situation.modality == "image"

@@ -223,7 +223,9 @@ VALUES = {
     },
     "metric": {
         "macro_f1": "f1 f1_macro f1_score macro",
-        "loss": "val_loss eval_loss log_loss",
+        "loss": "val_loss eval_loss log_loss source_risk",
+        "target_entropy": "entropy",
+        "target_information": "im infomax information_maximisation mutual_information",
         "auto": "accuracy acc val_accuracy eval_accuracy",
     },
     "track": {

@@ -132,6 +132,16 @@ ASSETS = {
         "CC-BY-4.0",
         root="package/",
     ),
+    "emoji_symbola": Asset(
+        "apt",
+        "fonts-symbola",
+        "fonts-symbola_2.60-1.1_all.deb",
+        "408244997437d4103e9cdc9dd75db29d0e5fbee6e6874536173995204033a6df",
+        1.3,
+        ("usr/share/fonts/truetype/ancient-scripts/Symbola_hint.ttf",),
+        "free for any use",
+        root="usr/share/fonts/truetype/ancient-scripts/",
+    ),
     "fashion_mnist": Asset(
         "apt",
         "dataset-fashion-mnist",

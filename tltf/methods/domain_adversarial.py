@@ -9,13 +9,17 @@ from keras import layers, ops
 
 from tltf.graphs.backbone import Group
 from tltf.graphs.core import Core
+from tltf.heads.light.class_shares import ESTIMATED
 from tltf.methods.context import FitContext
-from tltf.methods.other_rows import DOMAIN, OtherRowsMethod
+from tltf.methods.other_rows import DOMAIN
 from tltf.methods.penalty import head_features
 from tltf.methods.target_predictions import entropies
+from tltf.methods.two_domains import TwoDomainsMethod
 
 
-def dann(weight: float = 1.0, hidden: int = 256, last_groups: int = 0) -> "DomainAdversarial":
+def dann(
+    weight: float = 1.0, hidden: int = 64, last_groups: int = 0, shares: str = ESTIMATED
+) -> "DomainAdversarial":
     """A method that trains features from which the domain cannot be told.
 
     L(y) + w R(features), where a classifier of two layers is trained to tell the domains by
@@ -28,14 +32,15 @@ def dann(weight: float = 1.0, hidden: int = 256, last_groups: int = 0) -> "Domai
         weight: w, at least 0.
         hidden: units of the hidden layer, where the head has none.
         last_groups: groups of the backbone that are trained too, at a tenth of the rate.
+        shares: estimated or source, see TwoDomainsMethod.
 
     Raises:
         FlagError: a number out of its range.
     """
-    return DomainAdversarial("dann", weight, hidden, last_groups)
+    return DomainAdversarial("dann", weight, hidden, last_groups, shares)
 
 
-class DomainAdversarial(OtherRowsMethod):
+class DomainAdversarial(TwoDomainsMethod):
     """The method that `dann` makes."""
 
     def penalty_inputs(
@@ -66,7 +71,11 @@ class DomainAdversarial(OtherRowsMethod):
 
 
 def cdan(
-    entropy: bool = True, weight: float = 1.0, hidden: int = 256, last_groups: int = 0
+    entropy: bool = True,
+    weight: float = 1.0,
+    hidden: int = 64,
+    last_groups: int = 0,
+    shares: str = ESTIMATED,
 ) -> "ConditionalAdversarial":
     """A method like `dann` whose classifier of domains also sees what the model predicts.
 
@@ -80,18 +89,21 @@ def cdan(
         weight: w, at least 0.
         hidden: units of the hidden layer, where the head has none.
         last_groups: groups of the backbone that are trained too, at a tenth of the rate.
+        shares: estimated or source, see TwoDomainsMethod.
 
     Raises:
         FlagError: a number out of its range.
     """
-    return ConditionalAdversarial(entropy, weight, hidden, last_groups)
+    return ConditionalAdversarial(entropy, weight, hidden, last_groups, shares)
 
 
 class ConditionalAdversarial(DomainAdversarial):
     """The method that `cdan` makes."""
 
-    def __init__(self, entropy: bool, weight: float, hidden: int, last_groups: int) -> None:
-        super().__init__("cdan", weight, hidden, last_groups)
+    def __init__(
+        self, entropy: bool, weight: float, hidden: int, last_groups: int, shares: str
+    ) -> None:
+        super().__init__("cdan", weight, hidden, last_groups, shares)
         self.entropy = entropy
 
     def penalty_inputs(

@@ -3,13 +3,16 @@
 import tensorflow as tf
 
 from tltf.errors import FlagError
-from tltf.methods.other_rows import OtherRowsMethod
+from tltf.heads.light.class_shares import ESTIMATED
+from tltf.methods.two_domains import TwoDomainsMethod
 
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """The bandwidths of the kernels of `dan`, as factors of the mean squared distance in a batch."""
 
 
-def coral(weight: float = 1.0, hidden: int = 256, last_groups: int = 0) -> "Coral":
+def coral(
+    weight: float = 1.0, hidden: int = 64, last_groups: int = 0, shares: str = ESTIMATED
+) -> "Coral":
     """A method that makes the covariances of the features of both domains alike.
 
     L(y) + w |C_s - C_t|_F^2 / (4 d^2), C the covariance float[d, d] of the features of a batch: Sun &
@@ -20,14 +23,15 @@ def coral(weight: float = 1.0, hidden: int = 256, last_groups: int = 0) -> "Cora
         weight: w, at least 0.
         hidden: units of the hidden layer, where the head has none.
         last_groups: groups of the backbone that are trained too, at a tenth of the rate.
+        shares: estimated or source, see TwoDomainsMethod.
 
     Raises:
         FlagError: a number out of its range.
     """
-    return Coral("coral", weight, hidden, last_groups)
+    return Coral("coral", weight, hidden, last_groups, shares)
 
 
-class Coral(OtherRowsMethod):
+class Coral(TwoDomainsMethod):
     """The method that `coral` makes."""
 
     def alignment(self, *pairs: list[tf.Tensor]) -> tf.Tensor:
@@ -38,7 +42,9 @@ class Coral(OtherRowsMethod):
         return tf.reduce_sum(tf.square(difference)) / (4.0 * size**2)
 
 
-def dan(weight: float = 1.0, hidden: int = 256, last_groups: int = 0) -> "KernelMeans":
+def dan(
+    weight: float = 1.0, hidden: int = 64, last_groups: int = 0, shares: str = ESTIMATED
+) -> "KernelMeans":
     """A method that makes the means of both domains alike in the spaces of several kernels.
 
     L(y) + w sum over l of MMD^2(source, target), l the features and the logits: Long et al. 2015,
@@ -51,14 +57,15 @@ def dan(weight: float = 1.0, hidden: int = 256, last_groups: int = 0) -> "Kernel
         weight: w, at least 0.
         hidden: units of the hidden layer, where the head has none.
         last_groups: groups of the backbone that are trained too, at a tenth of the rate.
+        shares: estimated or source, see TwoDomainsMethod.
 
     Raises:
         FlagError: a number out of its range.
     """
-    return KernelMeans("dan", weight, hidden, last_groups)
+    return KernelMeans("dan", weight, hidden, last_groups, shares)
 
 
-class KernelMeans(OtherRowsMethod):
+class KernelMeans(TwoDomainsMethod):
     """The method that `dan` makes."""
 
     def alignment(self, *pairs: list[tf.Tensor]) -> tf.Tensor:
@@ -67,7 +74,11 @@ class KernelMeans(OtherRowsMethod):
 
 
 def afn(
-    step: float = 1.0, weight: float = 0.05, hidden: int = 256, last_groups: int = 0
+    step: float = 1.0,
+    weight: float = 0.05,
+    hidden: int = 64,
+    last_groups: int = 0,
+    shares: str = ESTIMATED,
 ) -> "FeatureNorms":
     """A method that makes the features of both domains longer, step by step.
 
@@ -80,21 +91,24 @@ def afn(
         weight: w, at least 0.
         hidden: units of the hidden layer, where the head has none.
         last_groups: groups of the backbone that are trained too, at a tenth of the rate.
+        shares: estimated or source, see TwoDomainsMethod.
 
     Raises:
         FlagError: a number out of its range.
     """
-    return FeatureNorms(step, weight, hidden, last_groups)
+    return FeatureNorms(step, weight, hidden, last_groups, shares)
 
 
-class FeatureNorms(OtherRowsMethod):
+class FeatureNorms(TwoDomainsMethod):
     """The method that `afn` makes; see there for its arguments."""
 
-    def __init__(self, step: float, weight: float, hidden: int, last_groups: int) -> None:
+    def __init__(
+        self, step: float, weight: float, hidden: int, last_groups: int, shares: str
+    ) -> None:
         if not step > 0:
             what = f"step must be above 0 (received {step})"
             raise FlagError(what, flag="method", fix="--method='afn(step=1)'")
-        super().__init__("afn", weight, hidden, last_groups)
+        super().__init__("afn", weight, hidden, last_groups, shares)
         self.step = step
 
     def alignment(self, *pairs: list[tf.Tensor]) -> tf.Tensor:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -124,6 +124,7 @@ class RowsToOrder:
         num_devices: devices, each of which takes an equal part of a batch that is not cut further.
         seed: --seed.
         num_unlabelled: rows without labels that the method reads.
+        history: what earlier phases have tried and measured, as `Solved.history` has it.
     """
 
     labels: np.ndarray
@@ -131,6 +132,7 @@ class RowsToOrder:
     num_devices: int
     seed: int
     num_unlabelled: int = 0
+    history: Sequence[dict[str, Any]] = ()
 
     @property
     def share(self) -> int:

@@ -68,14 +68,11 @@ class Probe(Method):
 def put_into(core: Core, model: LightModel) -> Core:
     """The core whose head is a light model; the layers below it are the same."""
     head = core.head
-    if isinstance(model, Linear):
-        _assign(core, "logits", model)
-        return core
     if isinstance(model, Perceptron):
         call = core.only.call.change(hidden=(len(model.bias),), activation="relu")
         core = attach_head(core.backbone, call, core.num_classes)
-        _assign(core, "hidden_1", Linear(model.kernel, model.bias))
-        _assign(core, "logits", model.output)
+    if isinstance(model, Linear | Perceptron):
+        put_light_head(core, model)
         return core
     call = call_strings.pick(HEADS, "neighbors", "head").change(
         count=model.count, rows=len(model.bank), pooling=head.pooling, features=head.features
@@ -85,6 +82,21 @@ def put_into(core: Core, model: LightModel) -> Core:
     for name in ("center", "bank", "targets", "factor"):
         getattr(bank, name).assign(getattr(model, name))
     return core
+
+
+def put_light_head(core: Core, model: LightModel) -> None:
+    """Sets the weights of a core's head, of the same layers, to those of a light model.
+
+    Raises:
+        ValueError: the model has no layers, as that of stored examples.
+    """
+    if isinstance(model, Linear):
+        _assign(core, "logits", model)
+    elif isinstance(model, Perceptron):
+        _assign(core, "hidden_1", Linear(model.kernel, model.bias))
+        _assign(core, "logits", model.output)
+    else:
+        raise ValueError("a head of stored examples has no dense layers")
 
 
 def _assign(core: Core, part: str, model: Linear) -> None:

@@ -45,10 +45,10 @@ def self_training(
 class SelfTraining(Method):
     """The method that `self_training` makes."""
 
+    name = "self_training"
+
     def __init__(self, rounds: int, share: float, balanced: bool, family: str) -> None:
-        super().__init__(
-            lambda core: [Phase("self_training", (HEAD,), norm="frozen", solver="method")]
-        )
+        super().__init__(lambda core: [Phase(self.name, (HEAD,), norm="frozen", solver="method")])
         self.rounds, self.share, self.balanced = rounds, share, balanced
         self.families = families.pick(family)
 
@@ -57,11 +57,11 @@ class SelfTraining(Method):
     ) -> Solved:
         """The core with the light head of the last round."""
         if unlabelled is None:
-            raise ValueError("self_training has no rows without labels")
+            raise ValueError(f"{self.name} has no rows without labels")
         chosen = choice.choose(self.families, rows, seed)
         best = chosen.candidate
         model: LightModel = chosen.model
-        history: list[dict[str, Any]] = []
+        history: list[dict[str, Any]] = [{"pseudo_labels": 0, "changed_answers": 0.0}]
         before = model.logits(unlabelled).argmax(axis=1)
         for number in range(1, self.rounds + 1):
             probabilities = special.softmax(model.logits(unlabelled), axis=1)
@@ -73,10 +73,10 @@ class SelfTraining(Method):
             changed = float((now != before).mean())
             history.append({"pseudo_labels": len(places), "changed_answers": changed})
             before = now
-        text = (
-            f"{best.text}, {best.accuracy:.1%} of {chosen.num_held} held-out labelled rows; "
-            f"{history[-1]['pseudo_labels']:,} of {len(unlabelled):,} others in round {self.rounds}"
-        )
+        text = f"{best.text}, {best.accuracy:.1%} of {chosen.num_held} held-out labelled rows"
+        if self.rounds:
+            count = history[-1]["pseudo_labels"]
+            text += f"; {count:,} of {len(unlabelled):,} others in round {self.rounds}"
         return Solved(put_into(core, model), history, text)
 
 

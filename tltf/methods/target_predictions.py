@@ -11,18 +11,23 @@ from tltf.graphs.backbone import Group
 from tltf.graphs.core import Core
 from tltf.graphs.freezing import Rule
 from tltf.heads.classify import Classify
+from tltf.heads.light.class_shares import ESTIMATED
 from tltf.methods.context import FitContext
 from tltf.methods.method import MakeBatches, MakeInputs, Phase, groups_of, rule_of
-from tltf.methods.other_rows import OtherRowsMethod
 from tltf.methods.penalty import PenaltyMethod, head_features
 from tltf.methods.rules import HEAD
+from tltf.methods.two_domains import TwoDomainsMethod
 
 SMALLEST = 1e-8
 """What keeps logarithms and quotients finite."""
 
 
 def mcc(
-    temperature: float = 2.5, weight: float = 1.0, hidden: int = 256, last_groups: int = 0
+    temperature: float = 2.5,
+    weight: float = 1.0,
+    hidden: int = 64,
+    last_groups: int = 0,
+    shares: str = ESTIMATED,
 ) -> "ClassConfusion":
     """A method that makes predictions of the target waver less between two classes.
 
@@ -36,21 +41,24 @@ def mcc(
         weight: w, at least 0.
         hidden: units of the hidden layer, where the head has none; 0 adds none.
         last_groups: groups of the backbone that are trained too, at a tenth of the rate.
+        shares: estimated or source, see TwoDomainsMethod.
 
     Raises:
         FlagError: a number out of its range.
     """
-    return ClassConfusion(temperature, weight, hidden, last_groups)
+    return ClassConfusion(temperature, weight, hidden, last_groups, shares)
 
 
-class ClassConfusion(OtherRowsMethod):
+class ClassConfusion(TwoDomainsMethod):
     """The method that `mcc` makes; see there for its arguments."""
 
-    def __init__(self, temperature: float, weight: float, hidden: int, last_groups: int) -> None:
+    def __init__(
+        self, temperature: float, weight: float, hidden: int, last_groups: int, shares: str
+    ) -> None:
         if not 0 < temperature < math.inf:
             what = f"temperature must be above 0 (received {temperature})"
             raise FlagError(what, flag="method", fix="--method='mcc(temperature=2.5)'")
-        super().__init__("mcc", weight, hidden, last_groups)
+        super().__init__("mcc", weight, hidden, last_groups, shares)
         self.temperature = temperature
 
     def penalty_inputs(

@@ -32,7 +32,7 @@ from tltf.models import core_builder, head_rows, loading
 from tltf.models.transfer_model import TransferModel
 from tltf.runs.carried import Carried
 from tltf.training import head_tuning, precision_choice
-from tltf.training.judges import MACRO_F1
+from tltf.training.judges import MACRO_F1, OF_TARGET
 
 
 def assemble(
@@ -172,6 +172,7 @@ def _situation(
         has_oracle=_has_oracle(core, parts),
         has_unlabelled=UNLABELLED in parts,
         has_several_heads=core.joint is not None,
+        has_target=TARGET in parts,
     )
 
 
@@ -212,6 +213,13 @@ def _require_choices(
     if metric == MACRO_F1 and not is_of_classes:
         what = f"{metric} is of one class per row, and the head {core.head.name} predicts others"
         raise FlagError(what, flag="metric", fix="--metric=auto")
+    row = recipe.method.row if recipe.method else None
+    if metric in OF_TARGET and not (is_of_classes and row and set(row.reads) & set(parts)):
+        what = (
+            f"{metric} judges one class per row by rows without labels that the method learns from"
+        )
+        fix = "--metric=auto, or --method=dann with --target_data"
+        raise FlagError(what, flag="metric", fix=fix)
 
 
 def _warn_of_norm(norm: str, phases: Sequence[Phase]) -> None:

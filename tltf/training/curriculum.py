@@ -43,7 +43,7 @@ def rows_of(
         return None
     size, labels = value_of(options.train.batch_size), feed.training_in_order()[1]
     seed, others = options.runtime.seed, feed.num_unlabelled
-    rows = RowsToOrder(labels, size, num_devices, seed, others)
+    rows = RowsToOrder(labels, size, num_devices, seed, others, record.history)
     return method.order(phase, rows)
 
 

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import tensorflow as tf
+from scipy import special
 
 from tltf.console import out_of_memory
 from tltf.graphs.core import Core
@@ -16,7 +17,12 @@ from tltf.training.feed import Above, DataAbove, Feed
 
 VALIDATION, TEST = "validation", "test"
 MACRO_F1, LOSS = "macro_f1", "loss"
-"""Values of --metric beside `auto`."""
+TARGET_ENTROPY, TARGET_INFORMATION = "target_entropy", "target_information"
+"""Values of --metric beside `auto`; the last two are of the rows without labels that the method reads."""
+OF_TARGET = (TARGET_ENTROPY, TARGET_INFORMATION)
+LOWER_IS_BETTER = (LOSS, TARGET_ENTROPY)
+SMALLEST = 1e-12
+"""What keeps logarithms finite."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +54,7 @@ class Judges:
     def __init__(self, feed: Feed, eval_batch_size: int | None, metric: str = "auto") -> None:
         self.feed, self.eval_batch_size, self.metric = feed, eval_batch_size, metric
         self.splits: dict[str, JudgedSplit] = {}
+        self.target: tuple[ForwardPass, tf.data.Dataset] | None = None
 
     def place(self, core: Core, parts: Cut, above: DataAbove) -> Above | None:
         """Judges a core from now on as a phase trains it, above its frozen prefix where that is cached.
@@ -73,6 +80,10 @@ class Judges:
                 self.splits[role] = JudgedSplit(
                     upper if cached else whole, opened, labels, core.head
                 )
+        read = self.feed.unlabelled_in_order
+        if read and self.metric in OF_TARGET:
+            is_cached = parts.prefix is not None and above.unlabelled is not None
+            self.target = (upper, read(parts.prefix)) if is_cached else (whole, read(None))
         return (upper, above.dataset) if above.dataset else None
 
     def __contains__(self, role: str) -> bool:
@@ -86,15 +97,34 @@ class Judges:
         loss = float(split.head.losses(logits, split.labels).mean())
         if self.metric == MACRO_F1:
             return loss, macro_f1(np.argmax(split.head.scores(logits), axis=1), split.labels)
+        if self.metric in OF_TARGET:
+            return loss, self._of_target(logits if role == TEST else None)
         return loss, split.head.metric_value(logits, split.labels)
+
+    def _of_target(self, logits: np.ndarray | None) -> float:
+        """The metric of float[M, C] logits; where they are None, of those of the target's rows.
+
+        Raises:
+            ValueError: the feed has no such rows.
+        """
+        if logits is None:
+            if self.target is None:
+                raise ValueError(f"{self.metric} is of rows without labels, and the feed has none")
+            forward, dataset = self.target
+            with out_of_memory.explain_out_of_memory("eval_batch_size", self.eval_batch_size):
+                logits = forward(dataset)[: self.feed.num_unlabelled]
+        shares = special.softmax(logits, axis=1)
+        return information(shares) if self.metric == TARGET_INFORMATION else mean_entropy(shares)
 
     def logged(self, head: Head) -> str:
         """The name of the metric that is logged beside the loss."""
-        return MACRO_F1 if self.metric == MACRO_F1 else head.metric
+        return self.metric if self.metric in (MACRO_F1, *OF_TARGET) else head.metric
 
     def chosen_by(self, head: Head) -> Head | ChosenBy:
         """What epochs are judged by."""
-        return head if self.metric == "auto" else ChosenBy(self.metric, self.metric == LOSS)
+        if self.metric == "auto":
+            return head
+        return ChosenBy(self.metric, self.metric in LOWER_IS_BETTER)
 
     def quality(self) -> tuple[float, float]:
         """(loss, quality) on validation; a larger quality is better."""
@@ -114,3 +144,21 @@ def macro_f1(answers: np.ndarray, labels: np.ndarray) -> float:
     is_answer, is_label = answers[:, None] == classes, labels[:, None] == classes
     right = (is_answer & is_label).sum(axis=0)
     return float(np.mean(2 * right / (is_answer.sum(axis=0) + is_label.sum(axis=0))))
+
+
+def mean_entropy(shares: np.ndarray) -> float:
+    """The mean entropy of rows of probabilities, float[N, C], in nats.
+
+    It is low where answers are sure, be they all the same one: Morerio et al. 2018, arXiv:1711.10288,
+    section 4.
+    """
+    return float(-(shares * np.log(shares + SMALLEST)).sum(axis=1).mean())
+
+
+def information(shares: np.ndarray) -> float:
+    """The mutual information of rows and answers, of float[N, C] probabilities, in nats.
+
+    H(mean_i p_i) - mean_i H(p_i): Krause, Perona & Gomes 2010, NIPS, eq. 3, without its penalty. It is
+    high where answers are sure and all classes are answered.
+    """
+    return mean_entropy(shares.mean(axis=0, keepdims=True)) - mean_entropy(shares)

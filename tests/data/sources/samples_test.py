@@ -90,6 +90,25 @@ def test_emoji_splits_by_glyph():
 
 
 @pytest.mark.large
+def test_emoji_as_line_drawings():
+    lines, painted = (loader.load(f"emoji(vendor={vendor})") for vendor in ("symbola", "google"))
+    pictures = np.asarray(lines.column.values)
+    assert pictures.shape == (len(lines), 64, 64, 1) and 1000 < len(lines) < len(painted)
+    assert len({picture.tobytes() for picture in pictures}) == len(lines)
+    assert (pictures < 128).any(axis=(1, 2, 3)).all(), "each has ink"
+    edges = np.concatenate([pictures[:, [0, -1]].ravel(), pictures[:, :, [0, -1]].ravel()])
+    assert (edges == 255).mean() > 0.99, "hardly any drawing is cut off"
+    classes = [
+        {
+            id_.partition("/")[2]: part.class_names[k]
+            for id_, k in zip(part.ids, part.labels, strict=True)
+        }
+        for part in (lines, painted)
+    ]
+    assert classes[0].items() <= classes[1].items()
+
+
+@pytest.mark.large
 def test_fashion_mnist():
     parts = splits.split(loader.load("fashion_mnist"), "holdout(validation=.1)", 0)
     assert {role: set(np.bincount(part.labels)) for role, part in parts.items()} == {

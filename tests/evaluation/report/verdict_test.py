@@ -9,7 +9,7 @@ import pytest
 
 from tltf.config import flagfiles
 from tltf.config.options import Options
-from tltf.evaluation import evaluators
+from tltf.evaluation import baseline_row, evaluators
 from tltf.evaluation.baseline_row import BaselineRow, Gain, PairedDifference
 from tltf.evaluation.report import markdown, terminal, verdict, writer
 from tltf.evaluation.report.report import Report
@@ -27,6 +27,7 @@ def report(target="class", options=None, **gains):
     judge, sign = evaluators._KINDS[target], KINDS[target]
     said = judge.wording
     names = {"constant": judge.constant_name, "linear": judge.linear_name, "scratch": "scratch"}
+    names["light"] = baseline_row.LIGHT_HEAD
     rows = {}
     for name, bounds in gains.items():
         low, high = sorted(sign * bound for bound in bounds)
@@ -75,6 +76,24 @@ def test_the_words_of_a_model_that_is_worse():
         "python -m tltf.train '--flagfile=runs/a b/run.flags' '--method=linear_probe(solver=lbfgs)' "
         "--train_epochs=auto --learning_rate=auto --optimizer=auto --schedule=auto --norm=auto --output=NEW"
     )
+
+
+def test_rows_of_a_target_that_do_harm_are_warned_of():
+    gains = {"constant": (0.1, 0.2), "light": (-0.6, -0.4)}
+    options = {"target_data": "csv(path=other.csv)", "method": "dann"}
+    given = verdict.verdict(report(options=options, **gains))
+    assert given.tone == BAD
+    assert given.text.startswith(
+        "Worse than a tuned light head that learned from the source alone by 50.0 points"
+    )
+    assert given.text.endswith(
+        "The rows of the target did harm, which is called negative transfer."
+    )
+    assert "--method=probe" in given.command
+    plain = verdict.verdict(report(**gains))
+    assert "on the same features" in plain.text and "negative transfer" not in plain.text
+    better = verdict.verdict(report(options=options, constant=(0.1, 0.2), light=(0.1, 0.2)))
+    assert better.tone == GOOD and "the source alone" in better.text
 
 
 def test_the_words_of_an_error_have_no_points_and_its_own_direction():

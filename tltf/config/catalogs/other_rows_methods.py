@@ -5,7 +5,7 @@ from tltf.config.catalogs.row import MethodRow
 OTHER_ROWS_METHODS = {
     "dann": MethodRow(
         "tltf.methods.domain_adversarial:dann",
-        {"weight": 1.0, "hidden": 256, "last_groups": 0},
+        {"weight": 1.0, "hidden": 64, "last_groups": 0, "shares": "estimated"},
         "trains features from which --data and --target_data cannot be told apart, by a reversed gradient",
         title="domain-adversarial",
         paper="Ganin et al. 2016, arXiv:1505.07818",
@@ -14,7 +14,7 @@ OTHER_ROWS_METHODS = {
     ),
     "cdan": MethodRow(
         "tltf.methods.domain_adversarial:cdan",
-        {"entropy": True, "weight": 1.0, "hidden": 256, "last_groups": 0},
+        {"entropy": True, "weight": 1.0, "hidden": 64, "last_groups": 0, "shares": "estimated"},
         "is dann whose classifier of domains also sees what the model predicts",
         title="conditional domain-adversarial",
         paper="Long et al. 2018, arXiv:1705.10667",
@@ -23,7 +23,7 @@ OTHER_ROWS_METHODS = {
     ),
     "coral": MethodRow(
         "tltf.methods.domain_distances:coral",
-        {"weight": 1.0, "hidden": 256, "last_groups": 0},
+        {"weight": 1.0, "hidden": 64, "last_groups": 0, "shares": "estimated"},
         "makes the covariances of features of --data and --target_data alike",
         title="Deep CORAL",
         paper="Sun & Saenko 2016, arXiv:1607.01719",
@@ -32,7 +32,7 @@ OTHER_ROWS_METHODS = {
     ),
     "dan": MethodRow(
         "tltf.methods.domain_distances:dan",
-        {"weight": 1.0, "hidden": 256, "last_groups": 0},
+        {"weight": 1.0, "hidden": 64, "last_groups": 0, "shares": "estimated"},
         "makes the kernel means of features and logits of --data and --target_data alike",
         title="DAN",
         paper="Long et al. 2015, arXiv:1502.02791",
@@ -41,7 +41,7 @@ OTHER_ROWS_METHODS = {
     ),
     "afn": MethodRow(
         "tltf.methods.domain_distances:afn",
-        {"step": 1.0, "weight": 0.05, "hidden": 256, "last_groups": 0},
+        {"step": 1.0, "weight": 0.05, "hidden": 64, "last_groups": 0, "shares": "estimated"},
         "makes the features of --data and --target_data longer, step by step",
         title="adaptive feature norms",
         paper="Xu et al. 2019, arXiv:1811.07456",
@@ -50,7 +50,7 @@ OTHER_ROWS_METHODS = {
     ),
     "mcc": MethodRow(
         "tltf.methods.target_predictions:mcc",
-        {"temperature": 2.5, "weight": 1.0, "hidden": 256, "last_groups": 0},
+        {"temperature": 2.5, "weight": 1.0, "hidden": 64, "last_groups": 0, "shares": "estimated"},
         "makes predictions of --target_data waver less between two classes",
         title="minimum class confusion",
         paper="Jin et al. 2020, arXiv:1912.03699",
@@ -93,6 +93,23 @@ OTHER_ROWS_METHODS = {
         paper="Zhou et al. 2003; Iscen et al. 2019, arXiv:1904.04717",
         defaults="linear_probe",
         reads=("unlabelled", "target"),
+    ),
+    "align": MethodRow(
+        "tltf.methods.domain_moments:align",
+        {
+            "moments": "deviation",
+            "shrinkage": 0.1,
+            "rounds": 5,
+            "share": 0.5,
+            "balanced": True,
+            "family": "auto",
+            "shares": "estimated",
+        },
+        "fits a tuned light head to features of --data with moments of --target_data, then trains itself",
+        title="alignment of moments",
+        paper="Sun, Feng & Saenko 2016, arXiv:1511.05547",
+        defaults="linear_probe",
+        reads=("target",),
     ),
     "pseudo_label": MethodRow(
         "tltf.methods.consistency:pseudo_label",

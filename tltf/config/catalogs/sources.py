@@ -164,8 +164,8 @@ SOURCES = {
             "num_validation": 0,
             "num_test": 0,
         },
-        "emoji as google or twitter draw them, 64x64, by category, subcategory or tags; one glyph is in one split",
-        licence="Apache-2.0 (google), CC-BY-4.0 (twitter)",
+        "emoji of google, twitter or symbola (lines), 64x64, by category, subcategory or tags; one glyph is in one split",
+        licence="Apache-2.0 (google), CC-BY-4.0 (twitter), free for any use (symbola)",
         modality="image",
     ),
 }

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from tltf.data import fewer_rows, label_kinds, row_scan
 from tltf.data.assembly import Rows, assemble
@@ -37,7 +38,15 @@ FASHION_CLASSES = (
     "Bag",
     "Ankle boot",
 )
-VENDORS = ("google", "twitter")
+PAINTERS = ("google", "twitter")
+"""The vendors that paint every emoji in colour."""
+LINES = "symbola"
+"""The vendor whose emoji are the line drawings of a font."""
+VENDORS = (*PAINTERS, LINES)
+DRAWING_PX = 64
+"""The side of a line drawing."""
+NO_CHARACTER = "\U0010ffff"
+"""A code point of no character, for which a font shows what it shows for those that it lacks."""
 EMOJI_LABELS = ("category", "subcategory", "tags")
 REPEATED_FLAGS = frozenset(
     f"flag-{code}" for code in ("hm", "bv", "sj", "cp", "mf", "sark", "dg", "ea", "um")
@@ -224,12 +233,13 @@ def emoji(
 ) -> Source:
     """About 1,850 emoji of 64 x 64 pixels as one vendor draws them.
 
-    Splits are made by glyph, not by picture, so they are the same for all vendors. Glyphs that a
-    vendor draws exactly like another glyph are left out.
+    Splits are made by glyph, not by picture, so they are the same for google and twitter. Glyphs that a
+    vendor draws exactly like another glyph are left out. The line drawings of symbola are fewer: a
+    font has no flags, and none of what is joined from several characters.
 
     Args:
         settings: LoadSettings.
-        vendor: google or twitter.
+        vendor: google, twitter or symbola.
         label: category (9 classes), subcategory, or tags, which are both, for a head of several labels.
         num_train: number of training examples; 0 leaves splitting to --split.
         num_validation: number of validation examples; 0 takes a quarter of `num_train`.
@@ -246,14 +256,19 @@ def emoji(
                 flag="data",
                 fix=f"--data=emoji({argument}={choices[0]})",
             )
-    folder = assets.fetch(f"emoji_{vendor}")
+    folder = assets.fetch(f"emoji_{PAINTERS[0] if vendor == LINES else vendor}")
     glyphs = json.loads((folder / "emoji.json").read_text(encoding="utf-8"))
     glyphs = [glyph for glyph in glyphs if _is_used(glyph)]
+    if vendor == LINES:
+        glyphs, pictures = _draw_lines(glyphs)
+        fields = one_field("array", pictures)
+    else:
+        paths = [str(folder / "img" / vendor / "64" / glyph["image"]) for glyph in glyphs]
+        fields = one_field("path", paths)
     labels, kinds = _emoji_labels(glyphs, label, settings)
-    paths = [str(folder / "img" / vendor / "64" / glyph["image"]) for glyph in glyphs]
     source = Source(
         name="emoji",
-        fields=one_field("path", paths),
+        fields=fields,
         label_fields=one_label_field(labels, kinds),
         ids=[f"{vendor}/{glyph['image']}" for glyph in glyphs],
         roles=None,
@@ -289,8 +304,30 @@ def _is_used(glyph: dict[str, Any]) -> bool:
         glyph["category"] != "Component"
         and glyph["short_name"] not in REPEATED_FLAGS
         and not REPEATED_FAMILIES.match(glyph["short_name"])
-        and all(glyph[f"has_img_{vendor}"] for vendor in VENDORS)
+        and all(glyph[f"has_img_{vendor}"] for vendor in PAINTERS)
     )
+
+
+def _draw_lines(glyphs: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], np.ndarray]:
+    """The glyphs that the font has a drawing for, each another one, and uint8[N, 64, 64, 1] of them."""
+    font = ImageFont.truetype(_asset_file("emoji_symbola", "Symbola_hint.ttf"), DRAWING_PX - 12)
+    found, drawings = list[dict[str, Any]](), dict[bytes, np.ndarray]()
+    drawings[_draw(font, NO_CHARACTER).tobytes()] = np.zeros(0)
+    for glyph in glyphs:
+        characters = [code for code in glyph["unified"].split("-") if code != "FE0F"]
+        drawing = _draw(font, chr(int(characters[0], 16)))
+        if len(characters) == 1 and drawing.tobytes() not in drawings:
+            drawings[drawing.tobytes()] = drawing
+            found.append(glyph)
+    return found, np.stack(list(drawings.values())[1:])[..., None]
+
+
+def _draw(font: ImageFont.FreeTypeFont, character: str) -> np.ndarray:
+    """uint8[64, 64] of a character, black on white and in the middle."""
+    picture = Image.new("L", (DRAWING_PX, DRAWING_PX), 255)
+    middle = (DRAWING_PX / 2, DRAWING_PX / 2)
+    ImageDraw.Draw(picture).text(middle, character, fill=0, font=font, anchor="mm")
+    return np.asarray(picture)
 
 
 def _read_idx(name: str) -> np.ndarray:

@@ -12,6 +12,7 @@ from tltf.evaluation.report.wording import BAD, GOOD, NEUTRAL, UNCLEAR, Wording,
 from tltf.evaluation.split_metrics import SplitMetrics
 
 SCRATCH_TITLE = "the same network from random weights"
+SOURCE_TITLE = "a tuned light head that learned from the source alone"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,13 +99,19 @@ def _rivals(report: Report, metrics: SplitMetrics) -> Iterator[_Rival]:
     linear_title = f"{judge.wording.linear_model} on the same features"
     for name, title, method in (
         (judge.linear_name, linear_title, judge.linear_method(report.options or {})),
-        (LIGHT_HEAD, "a tuned light head on the same features", "probe"),
+        (LIGHT_HEAD, _light_title(report), "probe"),
         (CLASSICAL, "a classifier without a pretrained network", ""),
         ("scratch", SCRATCH_TITLE, "scratch"),
     ):
         gain = _gain(rows.get(name), judge.wording)
         if gain:
             yield _Rival(title, gain, method)
+
+
+def _light_title(report: Report) -> str:
+    """What the light head is, in words: without rows of a target it is the source alone."""
+    has_target = bool((report.options or {}).get("target_data"))
+    return SOURCE_TITLE if has_target else "a tuned light head on the same features"
 
 
 def _gain(row: BaselineRow | None, said: Wording) -> Gain | None:
@@ -128,6 +135,8 @@ def _constant(report: Report, metrics: SplitMetrics) -> tuple[BaselineRow, Gain]
 
 def _worse(report: Report, rival: _Rival, said: Wording, is_constant_beaten: bool) -> Verdict:
     text = f"Worse than {rival.title} by {said.amount(rival.gain)}: do not use this model."
+    if rival.title == SOURCE_TITLE:
+        text += " The rows of the target did harm, which is called negative transfer."
     if not is_constant_beaten:
         text += f" It is no better than {said.constant_answer} either."
     if not rival.method or rival.method == (report.options or {}).get("method"):

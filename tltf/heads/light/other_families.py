@@ -51,13 +51,17 @@ class HiddenLayer(Family):
 
     The objective is that of `convex` with the L2 penalty on both kernels. The first kernel starts as in He et
     al. 2015, arXiv:1502.01852, section 2.2, from the same numbers each time.
+
+    Args:
+        units: of the hidden layer.
+        least_rows: rows below which it is not tried: it has more numbers than any linear family.
     """
 
     name = "hidden_layer"
-    units = 64
-    least_rows = 200
-    """Rows below which it is not tried: it has more numbers than any linear family."""
     most_iterations = 100
+
+    def __init__(self, units: int = 64, least_rows: int = 200) -> None:
+        self.units, self.least_rows = units, least_rows
 
     def settings(self, num_rows: int, num_classes: int) -> Sequence[float]:
         """Penalties."""
