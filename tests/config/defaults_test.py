@@ -111,7 +111,7 @@ def test_what_is_given_is_kept():
         ({"num_train": 199, "is_solvable": False}, "linear_probe"),
         ({"num_train": 200, "is_solvable": False}, "full"),
         ({"num_train": 200, "is_pretrained": False}, "scratch"),
-        ({"has_target": True}, "align"),
+        ({"has_target": True}, "probe"),
         ({"has_target": True, "is_pretrained": False}, "scratch"),
         ({"has_target": True, "num_train": 200, "is_solvable": False}, "full"),
     ],
@@ -120,9 +120,11 @@ def test_auto_method(values, method):
     assert defaults.choose_method(None, situation(**values)).text == method
 
 
-def test_auto_says_that_it_learns_from_the_target():
-    case = situation(has_target=True, num_unlabelled=1234)
-    assert defaults.why_method(case) == "1,234 rows of --target_data"
+def test_auto_says_that_it_learns_from_the_source_alone():
+    case = situation(has_target=True, has_oracle=True)
+    assert defaults.why_method(case).startswith("the source alone")
+    assert resolve(make(method="auto"), case).output.baseline == "oracle"
+    assert resolve(make(method="align"), case).output.baseline == "probe|oracle"
 
 
 def test_a_solved_head_keeps_the_statistics_it_was_solved_under():

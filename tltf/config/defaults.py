@@ -23,8 +23,9 @@ FEWEST_PER_CLASS = 4
 """Labels per class up to which a head that can be solved for is only probed."""
 MOST_SOLVED = 50_000
 """Most rows for which `auto` solves for the head: a solver holds the features of all in memory."""
-FOR_TARGET = "align"
-"""What `auto` takes where --target_data is given."""
+FOR_TARGET = "probe"
+"""What `auto` takes where --target_data is given: the source alone, which no method that learns from rows of the
+target is known to beat in general."""
 
 
 SEVERAL_HEADS_RATE = 2.0
@@ -142,8 +143,8 @@ def choose_method(method: Call[MethodRow] | None, situation: Situation) -> Call[
     without labels: tools/few_shot_methods.py and tools/semi_supervised.py. A head that cannot be solved for would start at random, and few labels
     cannot teach it without spoiling the network, so it is `linear_probe` below FEW_PER_CLASS labels
     per class, and `full` above. The same holds for more than MOST_SOLVED rows. A network without
-    pretrained weights is trained in full, by `scratch`. With rows of a target, a head that can be solved for
-    learns from them as FOR_TARGET does, which tools/domain_adaptation.py compares with others.
+    pretrained weights is trained in full, by `scratch`. With rows of a target it is FOR_TARGET, a tuned
+    light head of the source alone, with which tools/domain_adaptation.py compares the methods that learn from them.
     """
     if method is not None:
         return method
@@ -156,7 +157,10 @@ def why_method(situation: Situation) -> str:
     if name == "scratch":
         return "the network has random weights"
     if name == FOR_TARGET:
-        return f"{situation.num_unlabelled:,} rows of --target_data"
+        return (
+            "the source alone, as methods that learn from --target_data are not better in general; "
+            "--method=align and others try"
+        )
     if situation.num_train > MOST_SOLVED:
         labels = f"{situation.num_train:,} training examples"
     elif situation.num_classes > 1:
@@ -275,6 +279,8 @@ def _baseline(baseline: str, method: Call[MethodRow], situation: Situation) -> s
         return "none"
     if situation.has_oracle and method.row and "target" in method.row.reads:
         return "probe|oracle"
+    if situation.has_oracle and situation.has_target and method.name == FOR_TARGET:
+        return "oracle"
     is_cheap = solves_first(method) or situation.num_examples <= MOST_COMPARED
     return "logistic" if is_cheap else "none"
 
