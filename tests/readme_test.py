@@ -13,11 +13,13 @@ import tensorflow as tf
 
 from tltf.config import (
     call_strings,
+    checks,
     command_options,
     flagfiles,
     label_options,
     options,
     rank_options,
+    task_heads,
 )
 from tltf.config.catalogs import ALARMS, BACKBONES, HEADS, METHODS, SOURCES
 
@@ -98,9 +100,11 @@ def test_commands_parse_and_their_call_strings_are_real(line, monkeypatch):
     _, _, module, *argv = shlex.split(line)
     chosen, _ = flagfiles.parse(KINDS[module.removeprefix("tltf.")], argv)
     values = options.flag_values(chosen)
-    for name, catalog in (("data", SOURCES), ("head", HEADS), ("method", METHODS)):
-        if values.get(name) and values[name] != "auto":
-            assert call_strings.pick(catalog, values[name], name)
+    data, head = values.get("data"), values.get("head")
+    assert not data or checks.pick_source(data)
+    assert not head or head == "auto" or task_heads.pick_head(head)
+    if values.get("method") not in (None, "", "auto"):
+        assert call_strings.pick(METHODS, values["method"], "method")
     if values.get("backbone") not in (None, "", "auto"):
         assert call_strings.pick(BACKBONES, values["backbone"], "backbone")
 

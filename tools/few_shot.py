@@ -42,23 +42,31 @@ HEADS = [AUTO, *families.FAMILIES]
 
 
 def features_of(folder, case):
-    """`(training pool, its features, test labels, test features)` of a case."""
+    """`(training pool, its features, test part, its features)` of a case; computed once in a folder."""
     also = ["--method=linear_probe(solver=lbfgs)", "--split=holdout(validation=0)"]
     also += ["--noexport", "--baseline=none", "--explain=none"]
     measuring.train(folder, case, *CASES[case], *also)
-    trained = loading.load(str(folder / case))
-    parts = run_data.load_parts(str(folder / case))
-    pool, test = parts["train"], parts["test"]
-    return pool, trained.features(pool), np.asarray(test.labels), trained.features(test)
+    parts, kept = run_data.load_parts(str(folder / case)), folder / f"{case}.npz"
+    if not kept.exists():
+        trained = loading.load(str(folder / case))
+        np.savez(kept, **{role: trained.features(parts[role]) for role in ("train", "test")})
+    with np.load(kept) as found:
+        return parts["train"], found["train"], parts["test"], found["test"]
+
+
+def rows_of(pool, labels_a_class, draw):
+    """int64[N]: the rows of a pool that a draw trains on, as --split=few_shot takes them."""
+    given = {"labels_a_class": labels_a_class, "draws": 1000, "draw": draw, "test": 0.0}
+    return np.flatnonzero(splits.few_shot(pool, 0, **given) == TRAIN)
 
 
 def measure(given, labels_a_class, draw):
     """Head -> test accuracy on one draw, what `auto` chose, and the seconds that its choice took."""
-    pool, features, labels, judged = given
-    roles = splits.few_shot(pool, 0, labels_a_class=labels_a_class, draws=1000, draw=draw, test=0.0)
-    rows = np.flatnonzero(roles == TRAIN)
+    pool, features, test, judged = given
+    rows = rows_of(pool, labels_a_class, draw)
     targets = np.eye(len(pool.class_names))[np.asarray(pool.labels)[rows]]
     light, found = FrozenRows(features[rows], targets, np.ones(len(rows))), {}
+    labels = np.asarray(test.labels)
     for name in HEADS:
         began = time.perf_counter()
         try:

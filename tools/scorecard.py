@@ -92,6 +92,7 @@ OTHERS = dict.fromkeys(
         "prune",
         "setfit",
         "prototypes",
+        "zero_shot",
     ],
     1,
 )
@@ -103,7 +104,6 @@ IMAGES_ONLY = [
 ]
 TEXTS_ONLY = [
     "fastfit",
-    "zero_shot",
     "full --augment=eda(copies=1)",
     "full --augment=token_dropout",
     "distill(teacher='{vader_full}')",

@@ -1,48 +1,107 @@
 """Measures one network with several heads beside a network per task, and prints what each reaches.
 
-    python tools/several_tasks.py [--folder=runs/several_tasks] [--only='texts|texts, by uncertainty'] [--seeds=5] [--pairs=8]
+    python tools/several_tasks.py [--folder=runs/several_tasks] [--only='texts, frozen|texts, lp_ft'] [--first=0]
+        [--seeds=5] [--minutes=8]
 
-Each seed draws the splits anew; the joint run and the runs of single tasks train on the same rows, with the
-same method, epochs and rates, which are those that `auto` chooses for a single task. The score of a task is 100
-times the accuracy of classes, or 100 R^2 of numbers, on test rows. `mean` is over the tasks; a network per task has
-as many times the parameters as there are tasks. The gate: the mean of the joint run is at most half a
-point below that of single runs. Measurements are kept in FOLDER/several_tasks.jsonl; --pairs ends a call
-after so many new ones, since a call may have to be short.
+Each seed draws the splits anew; the joint network and the networks of single tasks train on the same rows, in one
+process, with the same method, epochs and rates. The score of a task is 100 times the accuracy of classes, or 100 R^2 of
+numbers, on test rows. `mean` is over the tasks; a network per task has as many times the parameters as there are
+tasks. The gate: the mean of the joint network is at most half a point below that of single ones. Measurements are kept
+in FOLDER/several_tasks.jsonl; after --minutes no new one begins. --first counts the seeds from another one, so
+that settings are chosen on seeds which are not reported.
 """
 
 import argparse
 import csv
+import dataclasses
 import pathlib
 import sys
+import time
 
 import measuring
 import numpy as np
 
-from tltf.data import loader
 from tltf.evaluation.report import folds
 
 GATE = -0.5
 """The largest loss of the mean over tasks that is allowed, in points."""
-METRICS = {"accuracy": 100.0, "r2": 100.0}
-SHORT = ["--noexport", "--baseline=none", "--explain=none", "--near_duplicates=false"]
-FULL = ["--method=full", *SHORT]
-TEXTS = ["--backbone=minilm_l6", "--text_length=32", "--train_epochs=4", "--batch_size=32"]
-CASES = {
-    "texts": (["rating: regress", "domain: classify"], [*TEXTS, *FULL]),
-    "texts, equal weights": (
-        ["rating: regress", "domain: classify", "weights: equal"],
-        [*TEXTS, *FULL],
-    ),
-    "texts, by uncertainty": (
-        ["rating: regress", "domain: classify", "weights: uncertainty"],
-        [*TEXTS, *FULL],
-    ),
-}
 DOMAINS, ROWS_PER_DOMAIN = ("movie", "amazon", "nyt", "tweets"), 250
+VENDORS = ("google", "twitter")
+COMMON = {
+    "split": "holdout(test=.3, validation=.1)",
+    "baseline": "none",
+    "explain": "none",
+    "export": False,
+    "near_duplicates": False,
+    "batch_size": 32,
+}
+TEXTS = {"backbone": "minilm_l6", "text_length": 32}
+PICTURES = {"backbone": "efficientnet_lite0", "image_size_px": 64}
+FROZEN = {"method": "linear_probe(solver=lbfgs)"}
+FULL, SOLVED = {"method": "full"}, {"method": "lp_ft"}
+SHORT = {"train_epochs": 4}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A joint network.
+
+    Args:
+        data: `texts` or `emoji`.
+        flags: of the joint network and of the single ones.
+        weights: the part of --head that weighs the losses; empty for the default.
+        single: the flags of single networks where they are others: `full` was the stronger opponent on
+            the seeds from 100 on.
+    """
+
+    data: str
+    flags: dict
+    weights: str = ""
+    single: dict | None = None
+
+
+CASES = {
+    "texts, frozen": Case("texts", TEXTS | FROZEN),
+    "texts, lp_ft": Case("texts", TEXTS | SOLVED | SHORT, single=TEXTS | FULL | SHORT),
+    "texts, lp_ft, by gradient norm": Case(
+        "texts", TEXTS | SOLVED | SHORT, "gradnorm", TEXTS | FULL | SHORT
+    ),
+    "texts, lp_ft, by uncertainty": Case(
+        "texts", TEXTS | SOLVED | SHORT, "uncertainty", TEXTS | FULL | SHORT
+    ),
+    "texts, random heads": Case("texts", TEXTS | FULL | SHORT | {"learning_rate": 5e-5}),
+    "texts, lp_ft beside lp_ft": Case("texts", TEXTS | SOLVED | SHORT),
+    "emoji, frozen": Case("emoji", PICTURES | FROZEN),
+    "emoji, lp_ft": Case("emoji", PICTURES | {"method": "lp_ft", "train_epochs": 3}),
+}
+TASKS = {
+    "texts": {"rating": "regress", "domain": "classify"},
+    "emoji": {"category": "classify", "vendor": "classify"},
+}
+
+
+def source_of(data, folder):
+    """`(Source with a label field per task, text of --data)`."""
+    from tltf.config import checks
+    from tltf.data import loader
+
+    if data == "texts":
+        text = f"csv(path={texts_of_vader(folder)}, text=text)"
+        recipe = checks.resolve_data(text, "holdout", heads_text(data))
+        return loader.load_labelled(recipe.source, recipe.head), text
+    return emoji_of_vendors(), "emoji"
+
+
+def heads_text(data, weights=""):
+    """The text of --head."""
+    parts = [f"{task}: {head}" for task, head in TASKS[data].items()]
+    return "; ".join([*parts, *([f"weights: {weights}"] if weights else [])])
 
 
 def texts_of_vader(folder):
     """A CSV file of texts with their rating and the domain that they come from."""
+    from tltf.data import loader
+
     path = folder / "texts.csv"
     if path.exists():
         return path
@@ -60,89 +119,145 @@ def texts_of_vader(folder):
     return path
 
 
-def flags_of(path, seed, also):
-    """The flags that the joint run and the runs of single tasks have in common."""
-    split = "--split=holdout(test=.3, validation=.1)"
-    return [f"--data=csv(path={path}, text=text{also})", split, f"--seed={seed}"]
+def emoji_of_vendors():
+    """The pictures of both vendors, with their category and who drew them; a glyph is in one split."""
+    from tltf.data import joined_rows, loader
+    from tltf.data.label_kinds import Labels
+
+    parts = [loader.load(f"emoji(vendor={vendor})") for vendor in VENDORS]
+    names = [str(name) for name in parts[0].class_names]
+    both = joined_rows.join(
+        [joined_rows.with_roles(part.reorder_classes(names), "") for part in parts], "emoji"
+    )
+    glyphs = [str(name).rpartition("/")[2] for part in parts for name in part.ids]
+    _, groups = np.unique(glyphs, return_inverse=True)
+    vendors = np.repeat(np.arange(len(parts)), [len(part) for part in parts]).astype(np.int32)
+    (category,) = both.label_fields.values()
+    return dataclasses.replace(
+        both,
+        label_fields={"category": category, "vendor": Labels(vendors, VENDORS)},
+        ids=[f"{VENDORS[vendor]}/{glyph}" for vendor, glyph in zip(vendors, glyphs, strict=True)],
+        roles=None,
+        groups=groups.astype(np.uint64),
+    )
 
 
-def score_of(metrics):
-    """100 times the accuracy or R^2 of the metrics in a report."""
-    return next(factor * metrics[name] for name, factor in METRICS.items() if name in metrics)
+class Bench:
+    """Trains networks on the splits of seeds.
+
+    Args:
+        folder: of the data and the notebook.
+        until: time.monotonic() after which nothing new begins.
+    """
+
+    def __init__(self, folder, until):
+        self.folder, self.until = folder, until
+        self.notebook, self._sources = measuring.Notebook(folder / "several_tasks.jsonl"), {}
+
+    def scores(self, data, tasks, flags, weights, seed):
+        """The row of a network: task -> score, and its parameters; None where the time is over."""
+        shown = ", ".join(f"{name}={value}" for name, value in flags.items())
+        key = f"{data} | {'+'.join(tasks)} | {weights} | {shown} | {seed}"
+        if key not in self.notebook and time.monotonic() > self.until:
+            return None
+        return self.notebook.get(key, lambda: self._train(data, tasks, flags, weights, seed))
+
+    def _parts(self, data, seed):
+        from tltf.data import splits
+
+        if data not in self._sources:
+            self._sources[data] = source_of(data, self.folder)
+        source, text = self._sources[data]
+        return splits.split(source, COMMON["split"], seed), text
+
+    def _train(self, data, tasks, flags, weights, seed):
+        import keras
+
+        from tltf import make_options
+        from tltf.data.source import Splits
+        from tltf.training import training
+
+        keras.backend.clear_session()
+        parts, text = self._parts(data, seed)
+        head = heads_text(data, weights)
+        if len(tasks) == 1:
+            parts = Splits({role: part.of_task(tasks[0]) for role, part in parts.items()})
+            head = TASKS[data][tasks[0]]
+        began = time.monotonic()
+        options = make_options(data=text, head=head, seed=seed, **COMMON, **flags)
+        model = training.fit_parts(options, parts).model
+        logits, test = model.logits(parts["test"]), parts["test"]
+        if len(tasks) == 1:
+            found = {tasks[0]: score_of(model.core.head, logits, test.labels)}
+        else:
+            found = {
+                task: score_of(model.core.heads[task].head, own, test.of_task(task).labels)
+                for task, own in model.core.head.parts(logits).items()
+            }
+        seconds = time.monotonic() - began
+        print(f"{data} {head} {seed}: {found}, {seconds:.0f} s", file=sys.stderr, flush=True)
+        return {"scores": found, "parameters": model.core.model.count_params(), "s": seconds}
 
 
-def measure(folder, case, seed):
-    """The scores of the joint run and of single runs, by task, with the parameters of both."""
-    heads, flags = CASES[case]
-    path = texts_of_vader(folder)
-    tasks = [part.partition(": ")[::2] for part in heads if not part.startswith("weights")]
-    place = f"{path.stem}_{seed}"
-    common = [*flags_of(path, seed, ""), *flags]
-    name = f"{place}_joint{heads[-1].partition(': ')[2] if len(heads) > len(tasks) else ''}"
-    joint = measuring.train(folder, name, f"--head={'; '.join(heads)}", *common)
-    found = {
-        "joint": {block["task"]: score_of(block["test"]) for block in joint["tasks"]},
-        "joint parameters": joint["parameters"]["total"],
-        "single": {},
-        "single parameters": 0,
-    }
-    for task, head in tasks:
-        common = [*flags_of(path, seed, f", label={task}"), *flags]
-        single = measuring.train(folder, f"{place}_{task}", f"--head={head}", *common)
-        found["single"][task] = score_of(single["test"])
-        found["single parameters"] += single["parameters"]["total"]
+def score_of(head, logits, labels):
+    """100 times the accuracy, or R^2 of the median."""
+    if head.target != "number":
+        return 100.0 * float(np.mean(logits.argmax(axis=1) == labels))
+    stated = np.sort(logits, axis=1)[:, head.median] * head.unit + head.center
+    left = np.square(stated - labels).sum() / np.square(labels - labels.mean()).sum()
+    return 100.0 * float(1.0 - left)
+
+
+def rows_of(bench, case, seeds):
+    """`(joint row, task -> single row)` of the seeds that are whole."""
+    tasks, found = list(TASKS[case.data]), []
+    for seed in seeds:
+        joint = bench.scores(case.data, tasks, case.flags, case.weights, seed)
+        flags = case.single or case.flags
+        single = {task: bench.scores(case.data, [task], flags, "", seed) for task in tasks}
+        if joint and all(single.values()):
+            found.append((joint, single))
     return found
 
 
-def row_of(case, rows):
-    """The row of the table of the measurements of a case, one per seed."""
-    tasks = list(rows[0]["joint"])
-    gains = [
-        np.mean(list(row["joint"].values())) - np.mean(list(row["single"].values())) for row in rows
-    ]
-    low, high = folds.mean_interval(gains, folds.DRAWS) or [gains[0]] * 2
-    by_task = [
-        " / ".join(f"{np.mean([row[side][task] for row in rows]):.1f}" for task in tasks)
-        for side in ("joint", "single")
-    ]
-    share = rows[0]["joint parameters"] / rows[0]["single parameters"]
+def cells_of(name, tasks, rows):
+    """The cells of the table of the measurements of a case."""
+    joints = [[joint["scores"][task] for task in tasks] for joint, _ in rows]
+    singles = [[single[task]["scores"][task] for task in tasks] for _, single in rows]
+    gains = np.mean(joints, axis=1) - np.mean(singles, axis=1)
+    low, high = folds.mean_interval(gains.tolist(), folds.DRAWS) or [gains[0]] * 2
+    joint, single = rows[0]
+    total = sum(own["parameters"] for own in single.values())
     return [
-        case,
+        name,
         " / ".join(tasks),
         str(len(rows)),
-        *by_task,
-        f"{np.mean(gains):+.1f} ({low:+.1f} to {high:+.1f})",
-        f"{rows[0]['joint parameters'] / 1e6:.1f}M",
-        f"{rows[0]['single parameters'] / 1e6:.1f}M ({share:.2f})",
-        "yes" if np.mean(gains) >= GATE else "no",
+        " / ".join(f"{value:.1f}" for value in np.mean(joints, axis=0)),
+        " / ".join(f"{value:.1f}" for value in np.mean(singles, axis=0)),
+        f"{gains.mean():+.1f} ({low:+.1f} to {high:+.1f})",
+        f"{joint['parameters'] / total:.2f}",
+        "yes" if gains.mean() >= GATE else "no",
     ]
 
 
 def main():
-    """Measures what is missing and prints the table of the cases that are whole."""
+    """Measures what is missing and prints the table of the seeds that are whole."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--folder", default="runs/several_tasks")
     parser.add_argument("--only", default="|".join(CASES), help="cases, separated by |")
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--pairs", type=int, default=1000)
+    parser.add_argument("--minutes", type=float, default=1e6)
     options = parser.parse_args()
-    folder = pathlib.Path(options.folder).resolve()
-    notebook, table, left = measuring.Notebook(folder / "several_tasks.jsonl"), [], options.pairs
-    for case in options.only.split("|"):
-        rows = []
-        for seed in range(options.seeds):
-            key = f"{case} {seed}"
-            left -= key not in notebook
-            if left < 0:
-                break
-            rows.append(notebook.get(key, lambda c=case, s=seed: measure(folder, c, s)))
+    until = time.monotonic() + 60 * options.minutes
+    bench, table = Bench(pathlib.Path(options.folder).resolve(), until), []
+    for name in options.only.split("|"):
+        seeds = range(options.first, options.first + options.seeds)
+        rows = rows_of(bench, CASES[name], seeds)
         if rows:
-            table.append(row_of(case, rows))
-            print(f"{case}: {len(rows)} of {options.seeds} seeds", file=sys.stderr)
-    header = ["data", "tasks", "seeds", "joint", "a network per task", "difference of the means"]
-    print(
-        measuring.table([*header, "parameters", "of single networks", "within half a point"], table)
-    )
+            table.append(cells_of(name, list(TASKS[CASES[name].data]), rows))
+    header = ["data, method", "tasks", "seeds", "joint", "a network per task", "difference"]
+    print(measuring.table([*header, "share of the parameters", "within half a point"], table))
 
 
 if __name__ == "__main__":

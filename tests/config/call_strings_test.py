@@ -148,15 +148,26 @@ def test_picking_imports_nothing():
         ("rich(files=[/b,  /c], rate=.50)", "rich(files=[/b,  /c], rate=.50)"),
         ("rich(files=b)", "rich(files=[/a/b])"),
         ("plain", "plain"),
+        ("other(path=b)", "other(path=b)"),
+        ("both(of=rich(path=b.csv, rate=1))", "both(of='rich(path=/a/b.csv, rate=1)')"),
+        ("both(of=rich(path=/b.csv, rate=1))", "both(of=rich(path=/b.csv, rate=1))"),
+        (
+            "both(each=[rich(path=b), other(path=b), both(of='rich(path=c)')])",
+            "both(each=['rich(path=/a/b)', 'other(path=b)', \"both(of='rich(path=/a/c)')\"])",
+        ),
     ],
 )
 def test_change_paths_touches_nothing_else(text, expected):
-    row = Row("", {"path": "", "rate": 0.5, "files": ()}, "", paths=("path", "files"))
+    catalog = {
+        "rich": Row("", {"path": "", "rate": 0.5, "files": ()}, "", paths=("path", "files")),
+        "both": Row("", {"of": "", "each": ()}, "", calls=("of", "each")),
+        "plain": Row("", {}, ""),
+    }
 
     def change(value):
         return value if value.startswith("/") else f"/a/{value}"
 
-    assert call_strings.change_paths(text, row, change) == expected
+    assert call_strings.change_paths(text, catalog, change) == expected
 
 
 FLAGS_OF_LISTS = {

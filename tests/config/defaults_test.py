@@ -101,6 +101,10 @@ def test_what_is_given_is_kept():
 @pytest.mark.parametrize(
     ("values", "method"),
     [
+        ({"num_train": 40}, "probe"),
+        ({"num_train": 40, "has_unlabelled": True}, "label_propagation"),
+        ({"num_train": 40, "has_unlabelled": True, "modality": "text"}, "probe"),
+        ({"num_train": 41, "has_unlabelled": True}, "lp_ft"),
         ({"num_train": 50}, "lp_ft"),
         ({"num_train": 50_000}, "lp_ft"),
         ({"num_train": 50_001}, "full"),
@@ -187,8 +191,28 @@ def test_an_epoch_of_a_semi_supervised_method_passes_over_rows_without_labels():
     assert train.batch_size == 8, "the others count training rows"
 
 
+def test_a_method_whose_epoch_reads_rows_twice_takes_as_many_steps_as_another():
+    case = situation(num_train=64, num_classes=2)
+    steps = {
+        name: resolve(make(method=name), case).train.train_epochs * passes * 2
+        for name, passes in (("prototypes", 1), ("setfit", 2))
+    }
+    assert steps == {"prototypes": 50, "setfit": 48}
+
+
 def test_a_usual_batch_size_that_few_rows_cannot_fill_is_not_warned_of(recwarn):
     assert resolve(make(method="full"), situation(num_train=5)).train.batch_size == 5
     assert not recwarn
     resolve(make(method="full", batch_size=6), situation(num_train=5))
     assert "--batch_size=6 is more than the training split can fill" in str(recwarn[0].message)
+
+
+def test_several_heads_on_a_network_of_texts_train_at_twice_the_rate():
+    for method, factor in {"lp_ft": 2, "full": 2, "linear_probe": 1, "lora": 1}.items():
+        own, shared = (
+            resolve(make(method=method), situation(modality="text", has_several_heads=several))
+            for several in (False, True)
+        )
+        assert shared.train.learning_rate == factor * own.train.learning_rate
+    given = resolve(make(method="full", learning_rate=1e-5), situation(has_several_heads=True))
+    assert given.train.learning_rate == 1e-5

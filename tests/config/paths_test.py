@@ -50,6 +50,19 @@ def test_a_tilde_is_the_home_folder(folder):
             "tfds(name=glue/sst2, data_dir=gs://bucket)",
         ),
         ("vader( domain=movie )", "vader( domain=movie )"),
+        (
+            "sequence(steps=[csv(path=a.csv, text=t), vader], kept=m.json)",
+            "sequence(steps=['csv(path={cwd}/a.csv, text=t)', vader], kept={cwd}/m.json)",
+        ),
+        (
+            "class_steps(data=numpy(path=x.npz), classes=1)",
+            "class_steps(data='numpy(path={cwd}/x.npz)', classes=1)",
+        ),
+        (
+            "a: csv(path=a.csv, text=t); b: image_folder(path=/pets); alpha: 0.3",
+            "a: csv(path={cwd}/a.csv, text=t); b: image_folder(path=/pets); alpha: 0.3",
+        ),
+        ("a: vader;  b: digits", "a: vader;  b: digits"),
         ("own.module:source(path=x)", "own.module:source(path=x)"),
         ("", ""),
     ],
@@ -82,7 +95,7 @@ def test_runs_in_a_method_become_absolute(folder, text, expected):
 def test_path_arguments_are_arguments_of_flags_that_are_made_absolute():
     for flag, catalog in CATALOGS.items():
         for row in catalog.values():
-            assert set(row.paths) <= set(row.args)
+            assert {*row.paths, *row.calls} <= set(row.args)
             assert not row.paths or catalog in paths.CALLS.values(), flag
 
 

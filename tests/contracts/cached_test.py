@@ -59,6 +59,7 @@ CASES = [
     ("images", "mcc(hidden=0)"),
     ("images", "shot"),
     ("images", "self_training(rounds=2)"),
+    ("images", "label_propagation(neighbors=5)"),
     ("images", "align(rounds=2)"),
     ("images", "pseudo_label(threshold=.4)"),
     ("images", f"fixmatch(threshold=.4, hidden=8, {WHOLE_VIEWS})"),

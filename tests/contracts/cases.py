@@ -271,6 +271,7 @@ METHODS = {
     "shot": ["shot"],
     "adabn": ["adabn"],
     "self_training": ["self_training(rounds=2)"],
+    "label_propagation": ["label_propagation(neighbors=5)"],
     "align": ["align(rounds=2)", "align(moments=covariance, rounds=0)"],
     "pseudo_label": ["pseudo_label(threshold=.4)", "pseudo_label(hidden=8, last_groups=1)"],
     "fixmatch": ["fixmatch(threshold=.4, hidden=8)", "fixmatch(last_groups=1)"],

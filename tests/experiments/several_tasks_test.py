@@ -114,13 +114,53 @@ def test_evaluate_gives_the_metrics_of_the_run_again(run, tmp_path):
         assert block["test"]["loss"] == pytest.approx(own.test.score("loss"), abs=1e-5)
 
 
+def test_heads_that_are_solved_for_are_those_of_runs_of_single_tasks(tmp_path):
+    """On a frozen network the tasks do not touch each other."""
+    from tltf.config import checks
+    from tltf.data import loader
+    from tltf.data.source import Splits
+    from tltf.training import training
+
+    path = tmp_path / "whole.csv"
+    with path.open("w", newline="") as file:
+        rows = [[f"{['dull', 'fine'][n % 2]} {n}", n % 5, "ab"[n % 2]] for n in range(80)]
+        csv.writer(file).writerows([["text", "stars", "topic"], *rows])
+    flags = {**FLAGS, "method": "linear_probe(solver=lbfgs)", "baseline": "none"}
+    flags |= {"data": f"csv(path={path}, text=text)"}
+    options = tltf.make_options(head=HEADS, **flags)
+    parts = loader.training_parts(options, checks.resolve(options, needs_output=False))
+    joint = training.fit_parts(options, parts).model
+    logits = joint.core.head.parts(joint.logits(parts["test"]))
+    for task, head in (("stars", "regress"), ("topic", "classify")):
+        own = Splits({role: part.of_task(task) for role, part in parts.items()})
+        single = training.fit_parts(tltf.make_options(head=head, **flags), own).model
+        found = single.logits(own["test"])
+        np.testing.assert_allclose(logits[task], found, atol=1e-5, err_msg=task)
+        assert np.ptp(found) > 0.1, "the head was solved for"
+
+
+def test_weights_by_gradient_norm_move(table):
+    from tltf.config import checks
+    from tltf.data import loader
+    from tltf.heads.task_weights import TaskNumber
+    from tltf.training import training
+
+    flags = {**FLAGS, "head": f"{HEADS}; weights: gradnorm", "train_epochs": 1}
+    flags |= {"text_length": 4, "calibrate": "none"}
+    options = tltf.make_options(data=f"csv(path={table}, text=text)", **flags)
+    parts = loader.training_parts(options, checks.resolve(options, needs_output=False))
+    trained = training.fit_parts(options, parts).model
+    layers = [layer for layer in trained.core.model.layers if isinstance(layer, TaskNumber)]
+    assert len(layers) == 2
+    assert all(float(layer.number) != layer.start for layer in layers)
+
+
 @pytest.mark.parametrize(
     ("also", "flag"),
     [
         ({"method": "lwf"}, "method"),
-        ({"method": "lp_ft"}, "method"),
+        ({"method": "probe"}, "method"),
         ({"baseline": "logistic"}, "baseline"),
-        ({"explain": "integrated_gradients"}, "explain"),
         ({"export_format": "litert"}, "export_format"),
         ({"class_weights": "balanced"}, "class_weights"),
         ({"split": "kfold(fold=-1)"}, "split"),
@@ -134,6 +174,69 @@ def test_what_takes_one_head_says_so_before_any_work(table, tmp_path, also, flag
     with pytest.raises(FlagError, match="takes one head, and --head names several") as error:
         tltf.run(options)
     assert error.value.flag == flag
+
+
+def test_answers_of_each_head_are_explained(run, tmp_path, capsys):
+    from tltf import explain
+
+    folder, _ = run
+    flags = [f"--run={folder}", "--text=fine film", f"--output={tmp_path}/page"]
+    assert explain.main(flags) == 0
+    rows = [*map(json.loads, (tmp_path / "page/explanations.jsonl").read_text().splitlines())]
+    assert [row["task"] for row in rows] == ["stars", "topic"]
+    (answer,) = tltf.load(str(folder)).predict(["fine film"])
+    for row in rows:
+        assert row["answer"] == answer.tasks[row["task"]].answer and row["explanations"]
+    page = (tmp_path / "page/explanations.html").read_text("utf-8")
+    assert "<bdi>stars</bdi>:" in page and "<dd>1 input</dd>" in page
+    assert explain.main([*flags[:2], "--task=topic", f"--output={tmp_path}/one"]) == 0
+    (row,) = map(json.loads, (tmp_path / "one/explanations.jsonl").read_text().splitlines())
+    assert row["task"] == "topic" and row["explanations"] == rows[1]["explanations"]
+    assert explain.main([*flags[:2], "--task=topics"]) == 2
+    assert "the run has no task 'topics'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_each_head_is_watched_on_the_log_of_all_of_them(run, table, tmp_path, capsys, form):
+    from tltf import monitor, predict
+
+    folder, _ = run
+    assert (folder / layout.TASKS / "stars" / layout.REFERENCE).exists()
+    log = tmp_path / f"log.{form}"
+    said = [f"--run={folder}", f"--input={table}", f"--output={log}", f"--format={form}"]
+    assert predict.main(said) == 0
+    flags = [f"--run={folder}", f"--input={log}", "--window=40"]
+    assert monitor.main(flags) == 2
+    assert "has several heads, which are watched one by one" in capsys.readouterr().err
+    for task in ("stars", "topic"):
+        output = tmp_path / task
+        assert monitor.main([*flags, f"--task={task}", f"--output={output}"]) in (0, 10)
+        assert "window 2" in capsys.readouterr().out
+    if form == "csv":
+        again = ["--task=topic", f"--output={tmp_path}/again", "--predict_again"]
+        assert monitor.main([*flags, *again]) in (0, 10)
+
+
+def test_trackers_are_told_the_numbers_of_each_task(run):
+    from tltf.experiments.tracking.report_numbers import numbers_of
+
+    numbers = numbers_of(run[1])
+    for block in run[1].tasks:
+        for name, value in block.test.scores.items():
+            assert numbers[f"{block.task}/test/{name}"] == value
+
+
+def test_the_page_to_try_has_an_answer_and_the_truth_of_each_head(run, tmp_path):
+    from tltf.config.command_options import DemoOptions
+    from tltf.serving.demo import trial
+
+    tried = trial.trial_of(DemoOptions(run=str(run[0]), explainer="none"), tmp_path)
+    assert [head.task for head in tried.heads] == ["stars", "topic"]
+    assert "**topic**: Test accuracy" in tried.about
+    assert any("stars: " in one.label and "topic: " in one.label for one in tried.examples)
+    prediction = tried.answer(("fine film",))
+    assert tried.heads[1].own(prediction).label in ("film", "phone")
+    assert tried.heads[0].own(prediction).value == prediction.tasks["stars"].value
 
 
 def test_a_column_may_have_another_name_than_its_task(table):
@@ -154,3 +257,29 @@ def test_a_column_may_have_another_name_than_its_task(table):
 def test_tasks_need_names(text):
     with pytest.raises(FlagError):
         pick_head(text)
+
+
+def test_several_data_sets_train_one_network(table, tmp_path, monkeypatch, capsys):
+    """From a run with relative paths to its flags, report, predictions and new evaluation."""
+    from tltf import evaluate
+    from tltf.config import flagfiles
+    from tltf.config.options import Options
+
+    rows = list(csv.DictReader(table.open(newline="")))
+    monkeypatch.chdir(tmp_path)
+    for task in ("stars", "topic"):
+        own = [[row["text"], row[task]] for row in rows if row[task]]
+        with open(f"{task}.csv", "w", newline="") as file:
+            csv.writer(file).writerows([["text", task], *own[: 40 if task == "stars" else 60]])
+    data = "; ".join(f"{t}: csv(path={t}.csv, text=text, label={t})" for t in ("stars", "topic"))
+    flags = {**FLAGS, "method": "lp_ft", "export": False, "explain": "none", "train_epochs": 1}
+    report = tltf.run(tltf.make_options(data=data, head=HEADS, output="run", **flags))
+    assert [block.task for block in report.tasks] == ["stars", "topic"]
+    assert [block.test.num_examples for block in report.tasks] == [8, 12]
+    monkeypatch.chdir("/")
+    flags, _ = flagfiles.parse(Options, [f"--flagfile={tmp_path}/run/run.flags"])
+    assert f"stars: csv(path={tmp_path}/stars.csv" in flags.data.data
+    assert evaluate.main([f"--run={tmp_path}/run", f"--output={tmp_path}/new"]) == 0
+    saved = json.loads((tmp_path / "new/report.json").read_text("utf-8"))
+    for block, own in zip(saved["tasks"], report.tasks, strict=True):
+        assert block["test"]["loss"] == pytest.approx(own.test.score("loss"), abs=1e-5)

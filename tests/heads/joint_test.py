@@ -8,8 +8,9 @@ from tltf.config.task_heads import Weighing
 from tltf.data.label_kinds import several
 from tltf.heads.classify import classify
 from tltf.heads.constant_loss import constant_loss
-from tltf.heads.joint import Uncertainty, joint
+from tltf.heads.joint import joint
 from tltf.heads.regress import regress
+from tltf.heads.task_weights import Uncertainty
 
 
 def heads(name, **weights):
@@ -50,7 +51,7 @@ def test_uncertainty_is_the_loss_of_kendall():
     layers = {task: Uncertainty(name=f"{task}_uncertainty") for task in ("stars", "topic")}
     for value, layer in zip((0.7, -0.4), layers.values(), strict=True):
         layer(np.zeros((1, 1), "float32"))
-        layer.log_variance.assign(value)
+        layer.number.assign(value)
     losses = heads("uncertainty").losses_by_output("cross_entropy", 0.0, 2.0, [*layers.values()])
     stars, topic = own_losses(logits, labels)
     logits = logits.astype("float32")
@@ -61,7 +62,7 @@ def test_uncertainty_is_the_loss_of_kendall():
     ]
     expected = [np.exp(-0.7) * stars / 2 + 0.35, np.exp(0.4) * topic - 0.2]
     np.testing.assert_allclose([float(value) for value in found], expected, rtol=1e-5)
-    assert float(keras.ops.sum(layers["stars"].log_variance)) == pytest.approx(0.7)
+    assert float(keras.ops.sum(layers["stars"].number)) == pytest.approx(0.7)
 
 
 def test_the_quality_is_the_mean_of_accuracy_and_of_one_minus_the_error():

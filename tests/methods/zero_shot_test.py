@@ -7,9 +7,9 @@ import pytest
 from tests import tiny
 from tests.training.fit_test import text_inputs
 from tltf.errors import DataError, FlagError
-from tltf.heads.light.light_model import FrozenRows
+from tltf.heads.light.light_model import FrozenRows, Linear
 from tltf.heads.light.named_prototypes import NamedPrototypes
-from tltf.methods import label_texts, zero_shot
+from tltf.methods import imagenet_names, label_texts, zero_shot
 from tltf.methods.context import FitContext
 
 RANDOM = np.random.default_rng(0)
@@ -118,9 +118,53 @@ def test_descriptions_come_from_a_file(tmp_path):
 def test_what_does_not_fit_is_refused():
     method = zero_shot.zero_shot()
     method.prepare(tiny.core(), FitContext(("a", "b", "c")))
-    with pytest.raises(FlagError, match="a network of texts"):
+    with pytest.raises(FlagError, match="efficientnet_lite0 with its packaged weights"):
         method.solve(tiny.core(), rows_of(), 0, None)
+    with pytest.raises(FlagError, match="name_weight"):
+        zero_shot.zero_shot(name_weight=2).solve(tiny.core(), rows_of(), 0, None)
+    method.prepare(tiny.core(tiny.text_backbone()), FitContext(("a", "b", "c")))
+    with pytest.raises(FlagError, match="one for each row"):
+        method.solve(tiny.core(tiny.text_backbone()), rows_of(), 0, None)
     for arguments in ({"template": "no name"}, {"name_weight": -1}, {"name_weight": "most"}):
         with pytest.raises(FlagError):
             zero_shot.zero_shot(**arguments)
     assert label_texts.named_texts(["very_good"], ["{label}!"]) == [["very good!"]]
+
+
+def softmax(logits):
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def test_images_are_read_by_the_names_of_what_the_network_sees(monkeypatch):
+    core, rows = tiny.core(), rows_of(width=4)
+    kernel, bias = RANDOM.normal(size=(4, 1000)), RANDOM.normal(size=1000)
+    vectors = {}
+
+    def text_vectors(texts):
+        vectors.update(zip(texts, units(RANDOM.normal(size=(len(texts), 5))), strict=True))
+        return np.stack([vectors[text] for text in texts])
+
+    monkeypatch.setattr(imagenet_names, "output_layer", lambda core: Linear(kernel, bias))
+    monkeypatch.setattr(imagenet_names, "text_vectors", text_vectors)
+    method = zero_shot.zero_shot("{label}|a {label}")
+    method.prepare(core, FitContext(("a", "b", "c")))
+    solved = method.solve(core, rows, 0, None).core
+    names = np.stack([vectors[name] for name in imagenet_names.imagenet_names()])
+    classes = np.stack([(vectors[n] + vectors[f"a {n}"]) / 2 for n in ("a", "b", "c")])
+
+    def expected(features):
+        return softmax(features @ kernel + bias) @ names @ classes.T
+
+    fresh = RANDOM.normal(size=(20, 4))
+    found = solved.groups[-1].layers[1](solved.groups[-1].layers[0](fresh)).numpy()
+    wanted = expected(fresh)
+    factor = (found * wanted).sum() / (wanted**2).sum()
+    assert factor > 0
+    np.testing.assert_allclose(found, factor * wanted, rtol=1e-3, atol=1e-3 * factor)
+
+
+def test_the_names_are_in_the_order_of_the_output_layer():
+    names = imagenet_names.imagenet_names()
+    assert len(names) == 1000 and names[0] == "tench" and names[951] == "lemon"
+    assert names[567] == "frying pan" and names[967] == "espresso"

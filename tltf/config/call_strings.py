@@ -139,24 +139,32 @@ def is_outside(name: str) -> bool:
     return _OUTSIDE.match(name) is not None
 
 
-def change_paths(text: str, row: Row, change: Callable[[str], str]) -> str:
-    """A call string with `change(path)` in place of each of its paths.
+def change_paths(text: str, catalog: Mapping[str, Row], change: Callable[[str], str]) -> str:
+    """A call string with `change(path)` in place of each of its paths, also in calls within it.
 
     Args:
-        text: a call string; it is returned as it is where nothing changes.
-        row: the catalog's row of its name; `paths` of it names the arguments, which hold a path or a
-            list of paths.
+        text: a call string; it is returned as it is where nothing changes, or where the catalog
+            does not have its name.
+        catalog: name -> Row, of the call and of those within it; `paths` of a row names the arguments that
+            hold a path or a list of paths, and `calls` those that hold call strings.
         change: path -> path.
 
     Raises:
         FlagError: the text is not a call string.
     """
+    row = catalog.get(name_of(text))
+    if row is None:
+        return text
     name, raw = parse(text)
     texts = dict(raw)
-    for key in raw.keys() & set(row.paths):
+    for key in raw.keys() & {*row.paths, *row.calls}:
         is_list = isinstance(row.args[key], tuple)
+
+        def changed_of(part: Any, is_call: bool = key in row.calls) -> str:
+            return change_paths(str(part), catalog, change) if is_call else change(str(part))
+
         value = _typed(raw[key], () if is_list else "", "", "")
-        changed = tuple(change(str(part)) for part in value) if is_list else change(value)
+        changed = tuple(map(changed_of, value)) if is_list else changed_of(value)
         if changed != value:
             texts[key] = _literal(changed)
     if texts == raw:

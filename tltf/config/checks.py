@@ -4,7 +4,15 @@ import importlib.util
 import os
 import pathlib
 
-from tltf.config import call_strings, data_paths, defaults, habits, several_heads, task_heads
+from tltf.config import (
+    call_strings,
+    data_paths,
+    data_sets,
+    defaults,
+    habits,
+    several_heads,
+    task_heads,
+)
 from tltf.config.call_strings import Call
 from tltf.config.catalogs import (
     ABSTENTIONS,
@@ -23,7 +31,7 @@ from tltf.config.recipe import DataRecipe, Recipe
 from tltf.config.resume import allowed_changes
 from tltf.errors import FlagError, ModelError, nearest
 
-BASELINES = ("logistic", "probe", "oracle", "scratch")
+BASELINES = ("logistic", "probe", "oracle", "classical", "scratch")
 NO_BASELINE = NO_TRACKER = "none"
 AUTO, NOTHING = "auto", "none"
 NEVER_ABSTAINS = "none"
@@ -173,6 +181,7 @@ def resolve_data(
     split_call = call_strings.pick(SPLITS, split, "split")
     split_call.check()
     head_call = task_heads.pick_head(head)
+    data_sets.require_tasks(source, head_call)
     return DataRecipe(
         source,
         split_call,
@@ -193,7 +202,8 @@ def pick_source(data: str, output: str = "", flag: str = "data") -> Call[Row]:
     """The Call of --data, or of another flag of the same kind.
 
     Args:
-        data: a call string of SOURCES, or the path of a table or of a folder of pictures.
+        data: a call string of SOURCES, or the path of a table or of a folder of pictures; or several
+            with names, see `data_sets`.
         output: the folder that will be written, or "".
         flag: name of the flag.
 
@@ -201,6 +211,8 @@ def pick_source(data: str, output: str = "", flag: str = "data") -> Call[Row]:
         FlagError: a name or an argument does not exist, or --output lies inside the folder of
             --data, where the files of the run would be read as data.
     """
+    if data_sets.are_several(data):
+        return data_sets.pick(data, flag, lambda own: pick_source(own, output, flag))
     if call_strings.name_of(data) == call_strings.IN_MEMORY:
         raise FlagError(
             "the data of this run was in the memory of a Python program",
@@ -284,6 +296,8 @@ def fitting_backbone(source: Call[Row]) -> str:
     Raises:
         FlagError: the call does not say whether its examples are images or texts.
     """
+    if isinstance(source, data_sets.DataCalls):
+        return fitting_backbone(source.first)
     modality = source.row.modality if source.row else ""
     for name in ("text", "image"):
         modality = name if source.kwargs.get(name) else modality

@@ -259,6 +259,7 @@ class MonitorOptions:
         "paths or of a table, whose rows the run predicts; or a folder of images. Rows and images that "
         "were looked at before are not read again.",
     )
+    task: str = flag("", "The task that is watched, of a run of several heads.")
     alarm: str = flag(
         "drift", "What rings, as call strings joined with |. See --list=alarms for all of them."
     )
@@ -279,7 +280,9 @@ class MonitorOptions:
         "Predicts the inputs in a log of predictions again, so that their features are tested too.",
     )
     output: str = flag(
-        "", "The folder of the page and of what was read so far; if empty, RUN/monitor."
+        "",
+        "The folder of the page and of what was read so far; if empty, RUN/monitor, or of a task "
+        "RUN/tasks/TASK/monitor.",
     )
     table: TableOptions = dataclasses.field(default_factory=TableOptions)
     eval_batch_size: int = flag(128, "Inputs per step.", least=1)
@@ -317,6 +320,10 @@ class ExplainOptions:
         "How answers are explained, or several ways joined with |; auto is "
         "grad_cam|integrated_gradients for images and integrated_gradients for texts. See "
         "--list=explainers.",
+    )
+    task: str = flag(
+        "",
+        "Of a run of several heads, the task whose answers are explained; if empty, all of them.",
     )
     label: str = flag(
         "",

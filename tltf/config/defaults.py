@@ -19,6 +19,8 @@ BACKBONES = {"image": "efficientnet_lite0", "text": "minilm_l6"}
 """Modality -> the network that is fast on a CPU and comes as a package, without a download of its own."""
 FEW_PER_CLASS = 20
 """Labels per class below which a head that starts at random is only probed."""
+FEWEST_PER_CLASS = 4
+"""Labels per class up to which a head that can be solved for is only probed."""
 MOST_SOLVED = 50_000
 """Most rows for which `auto` solves for the head: a solver holds the features of all in memory."""
 FOR_TARGET = "probe"
@@ -26,6 +28,9 @@ FOR_TARGET = "probe"
 target is known to beat in general."""
 
 
+SEVERAL_HEADS_RATE = 2.0
+"""The factor on the usual rate of methods that train a network of texts, where it has several heads: a step on the sum
+of several losses moves less for each of them. Chosen with two tasks (tools/several_tasks.py)."""
 MOST_COMPARED = 5_000
 """Most examples that `auto` passes through a frozen network for the sake of a baseline alone."""
 
@@ -46,6 +51,8 @@ class Situation:
         has_test: whether there is a test split.
         has_oracle: whether rows of a target have classes as labels, which a baseline may learn from.
         num_unlabelled: rows without labels, or of a target where there are none.
+        has_unlabelled: whether these are rows of --unlabelled_data.
+        has_several_heads: whether several heads are trained on one network.
         has_target: whether rows of a target are given.
     """
 
@@ -60,6 +67,8 @@ class Situation:
     has_test: bool = True
     has_oracle: bool = False
     num_unlabelled: int = 0
+    has_unlabelled: bool = False
+    has_several_heads: bool = False
     has_target: bool = False
 
 
@@ -100,7 +109,7 @@ def resolve(options: Options, situation: Situation, method: Call[MethodRow]) -> 
     usual = _defaults_of(method, situation.modality, situation.is_pretrained)
     optimizer = usual.optimizer if train.optimizer == "auto" else train.optimizer
     schedule = usual.schedule if train.schedule == "auto" else train.schedule
-    num_rows = _rows_of_epoch(method, situation)
+    num_rows, passes = _rows_of_epoch(method, situation), method.row.passes if method.row else 1
     batch_size = _batch_size(train.batch_size, usual.batch_size, num_rows, situation)
     _check(train, situation)
     chosen: dict[str, FlagValue] = {
@@ -108,11 +117,11 @@ def resolve(options: Options, situation: Situation, method: Call[MethodRow]) -> 
         "optimizer": optimizer,
         "batch_size": batch_size,
         "eval_batch_size": train.eval_batch_size or 128,
-        "train_epochs": train.train_epochs or _epochs(usual, num_rows, batch_size),
+        "train_epochs": train.train_epochs or _epochs(usual, passes * num_rows, batch_size),
         "schedule": schedule,
         "norm": _norm(train.norm, method),
         "keep": _keep(train.keep, situation),
-        "learning_rate": _either(train.learning_rate, usual.learning_rate),
+        "learning_rate": _either(train.learning_rate, _rate_for(usual, method, situation)),
         "warmup_fraction": _either(train.warmup_fraction, _warmup_fraction(usual, schedule)),
         "weight_decay": _either(train.weight_decay, _weight_decay(usual, optimizer, method)),
         "baseline": _baseline(options.output.baseline, method, situation),
@@ -130,7 +139,8 @@ def choose_method(method: Call[MethodRow] | None, situation: Situation) -> Call[
 
     That is `lp_ft`, which was the best at every number of labels that was measured:
     tools/label_budgets.py compares it with plain fine-tuning and logistic regression, from 10 to
-    500 labels per class. A head that cannot be solved for would start at random, and few labels
+    500 labels per class. Up to FEWEST_PER_CLASS it is `probe`, or `label_propagation` for images beside rows
+    without labels: tools/few_shot_methods.py and tools/semi_supervised.py. A head that cannot be solved for would start at random, and few labels
     cannot teach it without spoiling the network, so it is `linear_probe` below FEW_PER_CLASS labels
     per class, and `full` above. The same holds for more than MOST_SOLVED rows. A network without
     pretrained weights is trained in full, by `scratch`. With rows of a target it is FOR_TARGET, a tuned
@@ -157,7 +167,9 @@ def why_method(situation: Situation) -> str:
         labels = f"{round(situation.num_train / situation.num_classes):,} labels per class"
     else:
         labels = f"{situation.num_train:,} labels"
-    if situation.is_solvable and name == "lp_ft":
+    if name == "label_propagation":
+        return f"{labels}, and {situation.num_unlabelled:,} rows without labels"
+    if situation.is_solvable and name in ("lp_ft", "probe"):
         return labels
     why = "too many to solve for the head" if situation.is_solvable else "a head without a solver"
     return f"{labels}, {why}"
@@ -167,7 +179,12 @@ def _auto_method(situation: Situation) -> str:
     if not situation.is_pretrained:
         return "scratch"
     if situation.is_solvable and situation.num_train <= MOST_SOLVED:
-        return FOR_TARGET if situation.has_target else "lp_ft"
+        if situation.has_target:
+            return FOR_TARGET
+        if situation.num_train > FEWEST_PER_CLASS * situation.num_classes:
+            return "lp_ft"
+        spreads = situation.has_unlabelled and situation.modality == "image"
+        return "label_propagation" if spreads else "probe"
     few = situation.num_train < FEW_PER_CLASS * max(situation.num_classes, 2)
     return "linear_probe" if few else "full"
 
@@ -221,6 +238,12 @@ def _weight_decay(usual: MethodDefaults, optimizer: str, method: Call[MethodRow]
     if method.row and method.row.replaces_weight_decay:
         return 0.0
     return usual.weight_decay if optimizer == "adamw" else 0.0
+
+
+def _rate_for(usual: MethodDefaults, method: Call[MethodRow], situation: Situation) -> float:
+    is_shared = situation.has_several_heads and situation.modality == "text"
+    is_shared = is_shared and _kind(method) in ("fine_tune", "solved")
+    return usual.learning_rate * (SEVERAL_HEADS_RATE if is_shared else 1.0)
 
 
 def _either(given: float | None, otherwise: float) -> float:

@@ -217,6 +217,7 @@ VALUES = {
         "logistic|scratch": "all both everything true",
         "logistic": "linear linear_probe lr sklearn logistic_regression linear_model",
         "probe": "light_head tuned_probe ridge lda knn",
+        "classical": "tfidf tf_idf bag_of_words bow hog svm",
         "scratch": "random random_weights from_scratch",
         "none": "false off no 0",
     },

@@ -49,8 +49,9 @@ class DataOptions:
     data: str = flag(
         "",
         "The labelled examples, as a call string such as 'image_folder(path=DIR)', "
-        "'csv(path=all.csv, text=text, label=label)' or 'vader(domain=movie)', see --list=sources; or "
-        "the path of a table or of a folder with a folder of pictures per class.",
+        "'csv(path=all.csv, text=text, label=label)' or 'vader(domain=movie)', see --list=sources; the "
+        "path of a table or of a folder with a folder of pictures per class; or several data sets for "
+        "one network, named by its heads, as in 'film: csv(...); tweet: csv(...)'.",
     )
     target_data: str = flag(
         "",
@@ -219,7 +220,8 @@ class OutputOptions:
         "auto",
         "Simpler models that the result is compared with, joined with |: logistic (a linear model on "
         "the frozen features; for classes it is logistic regression, and under lp_ft the probe that "
-        "it starts from), probe (what --method=probe would train), oracle (the same on the labels of --target_data) and scratch (the same run from "
+        "it starts from), probe (what --method=probe would train), oracle (the same on the labels of --target_data), classical (no "
+        "pretrained network: words of texts, or edges and colours of images) and scratch (the same run from "
         "random weights); or none. auto is logistic under methods that solve for it anyway, or where "
         "a pretrained network has at most 5,000 examples to pass through; else none.",
     )

@@ -4,7 +4,7 @@ import os
 import pathlib
 from collections.abc import Mapping
 
-from tltf.config import call_strings
+from tltf.config import call_strings, data_sets
 from tltf.config.catalogs import BACKBONES, METHODS, SOURCES
 from tltf.config.catalogs.row import Row
 from tltf.config.flag_fields import FlagValue
@@ -37,9 +37,10 @@ def make_absolute(name: str, value: FlagValue) -> FlagValue:
     """
     if not isinstance(value, str):
         return value
+    if CALLS.get(name) is SOURCES:
+        return data_sets.change_paths(value, _path)
     if name in CALLS:
-        row = CALLS[name].get(call_strings.name_of(value))
-        return call_strings.change_paths(value, row, _path) if row else value
+        return call_strings.change_paths(value, CALLS[name], _path)
     if name == "backbone":
         is_name = not value or value in BACKBONES
         is_folder = not is_name and pathlib.Path(os.path.expanduser(value)).is_dir()

@@ -8,8 +8,8 @@ from tltf.config.recipe import Recipe
 from tltf.config.task_heads import TaskCalls
 from tltf.errors import FlagError
 
-SOLVERS = ("lbfgs", "method")
-"""Values of a method's argument `solver` that solve for one head."""
+SOLVER = "method"
+"""The value of a method's argument `solver` that solves for one head."""
 EXPORTED_AS = "saved_model"
 """The only format that several heads are exported in."""
 
@@ -44,13 +44,11 @@ def _taking_one(options: Options, recipe: Recipe) -> Iterator[tuple[str, str, st
     if method and (method.row is None or not method.row.several_heads):
         names = [name for name, row in METHODS.items() if row.several_heads]
         yield "method", f"the method {method.name}", f"--method= one of {', '.join(names)}"
-    if method and method.kwargs.get("solver") in SOLVERS:
+    if method and method.kwargs.get("solver") == SOLVER:
         solver = method.kwargs["solver"]
         yield "method", f"solver={solver}", f"--method='{method.name}(solver=gradient)'"
     if recipe.baselines:
         yield "baseline", f"the baseline {recipe.baselines[0]}", "--baseline=none"
-    if recipe.explainer:
-        yield "explain", f"the explainer {recipe.explainer.name}", "--explain=none"
     for form in recipe.formats:
         if form.name != EXPORTED_AS:
             yield "export_format", f"the format {form.name}", f"--export_format={EXPORTED_AS}"
@@ -58,8 +56,6 @@ def _taking_one(options: Options, recipe: Recipe) -> Iterator[tuple[str, str, st
         yield "split", f"--split={recipe.split.name}", "--split=holdout"
     if options.runtime.seeds > 1:
         yield "seeds", "--seeds", "--seeds=1"
-    if recipe.trackers:
-        yield "track", f"the tracker {recipe.trackers[0].name}", "--track=none"
     usual = {"class_weights": "none", "sampling": "none", "metric": "auto", "abstain": "none"}
     for name, value in usual.items():
         if getattr(options.train, name) != value:

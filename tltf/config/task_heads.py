@@ -19,8 +19,11 @@ TASKS = "tasks"
 SEPARATOR = ";"
 WEIGHTS = "weights"
 """The part of a text of several heads that is not a task."""
-BALANCED, EQUAL, FIXED, UNCERTAINTY = "balanced", "equal", "fixed", "uncertainty"
-WEIGHINGS = (BALANCED, EQUAL, FIXED, UNCERTAINTY)
+BALANCED, EQUAL, FIXED = "balanced", "equal", "fixed"
+UNCERTAINTY, GRADNORM = "uncertainty", "gradnorm"
+WEIGHINGS = (BALANCED, EQUAL, FIXED, UNCERTAINTY, GRADNORM)
+ALPHA = "alpha"
+"""The argument of `gradnorm` beside the weights that it begins with."""
 JOINT = HeadRow("tltf.heads.joint:joint", {}, "several heads on one network", kind=TASKS)
 """The row of several heads together, which are not an entry of HEADS: their names are the user's."""
 EXAMPLE = "--head='stars: regress; topic: classify'"
@@ -32,16 +35,22 @@ class Weighing:
 
     Args:
         name: `balanced`, each by 1 / the loss of the best constant answer on the training rows;
-            `equal`; `fixed`, by the weights given; or `uncertainty`, by weights that are trained,
-            Kendall et al. 2018, see `tltf.heads.joint`.
-        weights: task -> factor on its loss, above 0; {} where they are not fixed.
+            `equal`; `fixed`, by the weights given; or by weights that are trained: `uncertainty`,
+            Kendall et al. 2018, see `tltf.heads.joint`, or `gradnorm`, Chen et al. 2018, see
+            `tltf.heads.task_weights`.
+        weights: task -> factor on its loss, above 0; of `gradnorm` the one to begin with; {} where none
+            is given.
+        alpha: of `gradnorm`, how strongly tasks that learn slowly are favoured; 0 or more.
     """
 
     name: str = BALANCED
     weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    alpha: float = 1.5
 
     def __str__(self) -> str:
-        return call_strings.render(self.name, dict(self.weights)) if self.weights else self.name
+        own = {ALPHA: self.alpha} if self.name == GRADNORM else {}
+        given = {**own, **self.weights}
+        return call_strings.render(self.name, given) if given else self.name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,9 +106,7 @@ def pick_head(text: str | Call[HeadRow]) -> Call[HeadRow]:
     """
     if isinstance(text, Call) or not are_several(text):
         return call_strings.pick(HEADS, text, "head")
-    texts = dict(_named(part, text) for part in _parts(text))
-    if len(texts) < len(_parts(text)):
-        raise FlagError(f"two heads of {text!r} have one name", flag="head", fix=EXAMPLE)
+    texts = named_parts(text, "head", EXAMPLE)
     weighing = texts.pop(WEIGHTS, BALANCED)
     if len(texts) < 2:
         what = f"{text!r} names {len(texts)} head beside the weights, and weights are of several"
@@ -112,28 +119,42 @@ def texts_of(text: str) -> list[str]:
     """The call strings in a text of --head: one, or those of several heads."""
     if not are_several(text):
         return [text]
-    return [own for name, own in (_named(part, text) for part in _parts(text)) if name != WEIGHTS]
+    return [own for name, own in named_parts(text, "head", EXAMPLE).items() if name != WEIGHTS]
 
 
 def are_several(text: str) -> bool:
     """Whether a text of --head names several heads."""
-    return SEPARATOR in text and len(_parts(text)) > 1
+    return SEPARATOR in text and len(call_strings.split_outside(text, SEPARATOR, "head")) > 1
 
 
-def _parts(text: str) -> list[str]:
-    return call_strings.split_outside(text, SEPARATOR, "head")
+def named_parts(text: str, flag: str, example: str) -> dict[str, str]:
+    """Name -> call string of the parts of a text such as `stars: regress; topic: classify`.
+
+    Args:
+        text: of several heads or data sets.
+        flag: the flag that it is a value of.
+        example: what an error shows.
+
+    Raises:
+        FlagError: a part has no name that can be used, or two have one name.
+    """
+    parts = call_strings.split_outside(text, SEPARATOR, flag)
+    found = dict(_named(part, text, flag, example) for part in parts)
+    if len(found) < len(parts):
+        raise FlagError(f"two parts of {text!r} have one name", flag=flag, fix=example)
+    return found
 
 
-def _named(part: str, text: str) -> tuple[str, str]:
+def _named(part: str, text: str, flag: str, example: str) -> tuple[str, str]:
     """`(task, call string)` of a part such as `stars: regress`."""
     name, colon, own = (piece.strip() for piece in part.partition(":"))
     if not colon or not name or not own:
         what = f"{part.strip()!r} in {text!r} has no name of a task before a colon"
-        raise FlagError(what, flag="head", fix=EXAMPLE)
+        raise FlagError(what, flag=flag, fix=example)
     if not (name.isascii() and name.isidentifier()):
         what = f"{name!r} cannot be the name of a task, since outputs of an export are named by it"
         fix = "letters, digits and _; --data='csv(..., label=\"stars: Number of stars; ...\")'"
-        raise FlagError(what, flag="head", fix=fix)
+        raise FlagError(what, flag=flag, fix=fix)
     return name, own
 
 
@@ -145,22 +166,27 @@ def _pick_weighing(text: str, tasks: Mapping[str, Call[HeadRow]]) -> Weighing:
     """
     name, raw = call_strings.parse(text, "head")
     fix = f"{WEIGHTS}: {FIXED}({', '.join(f'{task}=1' for task in tasks)}), or {UNCERTAINTY}"
-    if name not in WEIGHINGS or (raw and name != FIXED):
+    if name not in WEIGHINGS or (raw and name not in (FIXED, GRADNORM)):
         what = f"there is no weighing {text!r} of losses (choices: {', '.join(WEIGHINGS)})"
         raise FlagError(what, flag="head", fix=fix)
-    unknown = [task for task in raw if task not in tasks]
+    own = (ALPHA,) if name == GRADNORM else ()
+    unknown = [task for task in raw if task not in (*tasks, *own)]
     if unknown:
         near = choices_text(unknown[0], tasks)
         what = f"{unknown[0]!r} in {text!r} is not one of the tasks (choices: {near})"
         raise FlagError(what, flag="head", fix=fix)
     weights = call_strings.read_arguments(text, "head")
+    alpha = weights.pop(ALPHA, Weighing.alpha) if own else Weighing.alpha
+    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not alpha >= 0:
+        what = f"{ALPHA} of {name} is a number from 0 on (received {raw[ALPHA]})"
+        raise FlagError(what, flag="head", fix=f"{WEIGHTS}: {GRADNORM}({ALPHA}=1.5)")
     for task, weight in weights.items():
         if isinstance(weight, bool) or not isinstance(weight, (int, float)) or not weight > 0:
             what = f"the weight of {task} is a number above 0 (received {raw[task]})"
             raise FlagError(what, flag="head", fix=fix)
     if name == FIXED and not weights:
         raise FlagError("fixed names no weight", flag="head", fix=fix)
-    return Weighing(name, {task: float(weight) for task, weight in weights.items()})
+    return Weighing(name, {task: float(weight) for task, weight in weights.items()}, float(alpha))
 
 
 def columns_of(call: Call[Row], tasks: Mapping[str, Any]) -> dict[str, str]:

@@ -49,3 +49,11 @@ def _content(kind: str, value: Any) -> bytes:
         with open(value, "rb") as file:
             return file.read()
     return value.tobytes() if kind == "array" else value
+
+
+def mix_hashes(hashes: np.ndarray, seed: int) -> np.ndarray:
+    """uint64[N], the hashes mixed with `seed` (SplitMix64, Steele et al. 2014)."""
+    values = hashes + np.uint64(seed % 2**64) * np.full(1, 0x9E3779B97F4A7C15, np.uint64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        values = (values ^ (values >> np.uint64(shift))) * np.uint64(factor)
+    return values ^ (values >> np.uint64(31))

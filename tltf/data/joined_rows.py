@@ -1,11 +1,13 @@
 """Rows of several data sets as those of one: their roles, ids, classes and counts."""
 
 import dataclasses
+import pathlib
 from typing import Any
 
 import numpy as np
 
 from tltf.data import label_kinds, splits
+from tltf.data.images import conversion
 from tltf.data.label_kinds import Labels
 from tltf.data.source import TEST, Column, ScanCounts, Source
 from tltf.errors import DataError, FlagError
@@ -70,21 +72,42 @@ def join(sources: list[Source], name: str) -> Source:
         name: of the new source.
     """
     first = sources[0]
-    fields = {
-        key: Column(part.kind, _joined(part.kind, [own.fields[key].values for own in sources]))
-        for key, part in first.fields.items()
-    }
     values = np.concatenate([np.asarray(own.labels) for own in sources])
     (label,) = first.label_fields
     return Source(
         name=name,
-        fields=fields,
+        fields=join_fields(sources),
         label_fields={label: Labels(values, first.class_names)},
         ids=[str(row) for own in sources for row in own.ids],
         roles=np.concatenate([np.asarray(own.roles) for own in sources]),
-        scan=_summed([own.scan for own in sources]),
+        scan=sum_scans([own.scan for own in sources]),
         hashes=np.concatenate([own.content_hashes() for own in sources]),
     )
+
+
+def join_fields(sources: list[Source]) -> dict[str, Column]:
+    """The fields of the rows of several sources that have the same ones, one after another.
+
+    Pictures of several kinds or shapes become encoded ones, arrays without loss.
+    """
+    found = {}
+    for key in sources[0].fields:
+        columns = [own.fields[key] for own in sources]
+        shapes = {np.shape(column.values)[1:] for column in columns if column.kind == "array"}
+        if len({column.kind for column in columns}) > 1 or len(shapes) > 1:
+            columns = [_encoded(column) for column in columns]
+        kind = columns[0].kind
+        found[key] = Column(kind, _joined(kind, [column.values for column in columns]))
+    return found
+
+
+def _encoded(column: Column) -> Column:
+    """A column of pictures as one of encoded ones."""
+    if column.kind == "array":
+        return Column("bytes", [conversion.encode_array(array) for array in column.values])
+    if column.kind == "path":
+        return Column("bytes", [pathlib.Path(path).read_bytes() for path in column.values])
+    return column
 
 
 def _joined(kind: str, columns: list[Any]) -> "list[Any] | np.ndarray":
@@ -97,7 +120,7 @@ def _joined(kind: str, columns: list[Any]) -> "list[Any] | np.ndarray":
     return np.concatenate([np.asarray(column) for column in columns])
 
 
-def _summed(counts: list[ScanCounts]) -> ScanCounts:
+def sum_scans(counts: list[ScanCounts]) -> ScanCounts:
     """The counts of several scans together."""
 
     def total(name: str) -> int:

@@ -6,11 +6,12 @@ from tltf.config import call_strings, task_heads
 from tltf.config.call_strings import Call
 from tltf.config.catalogs.row import HeadRow, Row
 from tltf.config.catalogs.sources import SOURCES
+from tltf.config.data_sets import DataCalls
 from tltf.config.option_groups import ScanOptions
 from tltf.config.options import Options
 from tltf.config.recipe import DataRecipe, label_kind_of, may_order_classes
 from tltf.config.task_heads import TaskCalls
-from tltf.data import fewer_rows, more_rows, near_duplicates, splits, task_labels
+from tltf.data import fewer_rows, more_rows, near_duplicates, splits, task_labels, united_sets
 from tltf.data.source import LoadSettings, Source, Splits, require_labels
 from tltf.data.texts import copies
 from tltf.errors import FlagError
@@ -68,6 +69,14 @@ def load_labelled(
         FlagError: the data has no labels, or as `load` and `order_classes` say.
         DataError, StorageError: as `load` says.
     """
+    if isinstance(call, DataCalls) and isinstance(head, TaskCalls):
+        found = {
+            task: load_labelled(
+                call.sets[task], own, seed=seed, scan=scan, least_classes=least_classes
+            )
+            for task, own in head.tasks.items()
+        }
+        return united_sets.unite(found, call.alpha)
     if isinstance(head, TaskCalls):
         return _load_tasks(call, head, seed, scan or ScanOptions(), least_classes)
     target = label_kind_of(head)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tltf.data.mixed_sets import MixedSets
+
 MIN_BUCKET_BATCHES = 8
 """The number of batches that are drawn together and then sorted by length."""
 
@@ -93,7 +95,60 @@ class Order:
             rows = tf.gather(tf.constant(self.part, tf.int64), rows)
         if self.lengths is None:
             return rows
-        return _bucket_rows(rows, tf.gather(self.lengths, rows), self.seed, epoch, self.batch_size)
+        return bucket_rows(rows, tf.gather(self.lengths, rows), self.seed, epoch, self.batch_size)
+
+
+@dataclasses.dataclass(frozen=True)
+class MixedOrder:
+    """The order of training passes over several data sets; the same for the same seed and pass.
+
+    A pass has as many rows as all data sets together. Each set has its share of them, see
+    `MixedSets.quotas`; its rows are read in shuffled rounds, each round whole before the next one begins,
+    so that over the passes all rows of a set are read equally often.
+
+    Args:
+        mixed: which rows are of which data set.
+        seed: seed of the order.
+        batch_size: rows per batch.
+        lengths: int32[N], see `Order`; None for batches of any lengths.
+    """
+
+    mixed: MixedSets
+    seed: int
+    batch_size: int
+    lengths: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.mixed.sets)
+
+    def __call__(self, epoch: tf.Tensor) -> tf.Tensor:
+        """int64[N], the row numbers of the pass with the number `epoch`, int64[]."""
+        epoch = tf.cast(epoch, tf.int64)
+        drawn = [
+            self._of_set(np.flatnonzero(self.mixed.sets == number), quota, number, epoch)
+            for number, quota in enumerate(self.mixed.quotas())
+        ]
+        rows = tf.concat(drawn, 0)
+        rows = tf.gather(rows, shuffle_rows(len(self), self.seed, epoch))
+        if self.lengths is None:
+            return rows
+        lengths = tf.gather(self.lengths, rows)
+        return bucket_rows(rows, lengths, self.seed, epoch, self.batch_size)
+
+    def _of_set(self, rows: np.ndarray, quota: int, number: int, epoch: tf.Tensor) -> tf.Tensor:
+        """int64[quota]: the rows of one data set in a pass."""
+        count = len(rows)
+        places = epoch * quota + tf.range(quota, dtype=tf.int64)
+        first = epoch * quota // count
+        rounds = [
+            tf.random.experimental.stateless_shuffle(
+                tf.range(count, dtype=tf.int64),
+                seed=tf.stack([self.seed + 7 + number, first + more]),
+            )
+            for more in range(quota // count + 2)
+        ]
+        within = tf.gather(tf.concat(rounds, 0), places - first * count)
+        return tf.gather(tf.constant(rows, tf.int64), within)
 
 
 def _draw_balanced(labels: np.ndarray, seed: int, epoch: tf.Tensor) -> tf.Tensor:
@@ -105,7 +160,7 @@ def _draw_balanced(labels: np.ndarray, seed: int, epoch: tf.Tensor) -> tf.Tensor
     return tf.cast(tf.minimum(rows, len(labels) - 1), tf.int64)
 
 
-def _bucket_rows(
+def bucket_rows(
     rows: tf.Tensor, lengths: tf.Tensor, seed: int, epoch: tf.Tensor, batch_size: int
 ) -> tf.Tensor:
     """`rows` in such an order that batches have similar lengths: windows are sorted, batches shuffled.

@@ -12,7 +12,7 @@ from tltf.data import label_kinds, lookups, ordering
 from tltf.data.batch_changes import Augmentation
 from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.lookups import Lookup
-from tltf.data.ordering import GivenOrder, GivenPasses, Order
+from tltf.data.ordering import GivenOrder, GivenPasses, MixedOrder, Order
 from tltf.data.source import Source
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import FlagError
@@ -136,7 +136,7 @@ def _order(
     passes: tuple[np.ndarray | GivenOrder | None, int, int],
     settings: tuple[int, int, np.ndarray | None],
     is_balanced: bool,
-) -> Order | GivenPasses:
+) -> Order | MixedOrder | GivenPasses:
     """The order of training rows.
 
     Args:
@@ -150,6 +150,8 @@ def _order(
     """
     part, first_epoch, num_epochs = passes
     seed, batch_size, lengths = settings
+    if source.mixed is not None and part is None:
+        return MixedOrder(source.mixed, seed, batch_size, lengths)
     if not isinstance(part, GivenOrder):
         drawn = _classes(source) if is_balanced else None
         return ordering.Order(len(source), seed, batch_size, lengths, drawn, part)
@@ -226,13 +228,15 @@ def _task_finisher(source: Source, is_cut: bool) -> Callable[[Tensors, tf.Tensor
     """The function of `_finisher` for several tasks, whose targets and weights have a name each.
 
     A row without a label of a task has the weight 0, and the others N / (rows with one), so that the
-    loss of a task is a mean over its own rows whatever share of the rows has a label.
+    loss of a task is a mean over its own rows whatever share of the rows has a label. Rows of several
+    data sets, which are drawn by the size of these, have the number of data sets as their weight, so
+    that a task counts as often as it is drawn.
     """
     values, weights = dict[str, tf.Tensor](), dict[str, tf.Tensor]()
     for task, labels in source.label_fields.items():
         is_class = labels.kind.is_one_class
         values[task] = tf.constant(labels.values, None if is_class else tf.float32)
-        share = labels.known.mean()
+        share = labels.known.mean() if source.mixed is None else 1 / source.mixed.num_sets
         weights[task] = tf.constant(labels.known / (share or 1.0), tf.float32)
 
     def finish(inputs: Tensors, rows: tf.Tensor) -> Example:

@@ -8,7 +8,7 @@ import pathlib
 import re
 from collections.abc import Mapping
 
-from tltf.config import call_strings, checks, task_heads
+from tltf.config import call_strings, checks, data_sets, task_heads
 from tltf.config.catalogs import HEADS, SOURCES, SPLITS, Row
 from tltf.config.options import Options
 from tltf.config.recipe import DataRecipe
@@ -43,7 +43,7 @@ def own_recipe(options: Options, run: str) -> DataRecipe:
     target, unlabelled = options.data.target_data, options.data.unlabelled_data
     more = {"target_data": target, "unlabelled_data": unlabelled}
     named: list[tuple[str, str, Mapping[str, Row]]] = [
-        ("data", options.data.data, SOURCES),
+        *(("data", text, SOURCES) for text in _data_texts(options.data.data)),
         *((flag, text, SOURCES) for flag, text in more.items() if text),
         ("split", options.data.split, SPLITS),
         *(("head", text, HEADS) for text in task_heads.texts_of(options.model.head)),
@@ -53,6 +53,11 @@ def own_recipe(options: Options, run: str) -> DataRecipe:
         require_no_code(flag, text, catalog, pathlib.Path(run) / folder.FLAGS, fix, "the run's")
     data, head = options.data, options.model.head
     return checks.resolve_data(data.data, data.split, head, target=target, unlabelled=unlabelled)
+
+
+def _data_texts(text: str) -> list[str]:
+    """The call strings in a text of --data: one, or those of several data sets."""
+    return [*data_sets.texts_of(text).values()] if data_sets.are_several(text) else [text]
 
 
 def require_no_code(

@@ -11,6 +11,7 @@ from tltf.config.option_groups import ScanOptions
 from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.data import digests, label_kinds, packed_texts
 from tltf.data.label_kinds import Labels
+from tltf.data.mixed_sets import MixedSets
 from tltf.errors import DataError, FlagError, choices_text
 
 TRAIN, VALIDATION, TEST = ROLES = ("train", "validation", "test")
@@ -140,6 +141,7 @@ class Source:
         groups: uint64[N], equal for rows that must stay in one split; None where rows of equal
             content must.
         known_classes: names of classes that need no training row, since an earlier run has learned them.
+        mixed: which of several data sets each row is of; None for one data set.
     """
 
     name: str
@@ -151,6 +153,7 @@ class Source:
     hashes: np.ndarray | None = None
     groups: np.ndarray | None = None
     known_classes: tuple[str, ...] = ()
+    mixed: MixedSets | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -197,7 +200,7 @@ class Source:
         """The source of one of several tasks: the rows that have a label of it, with that label alone."""
         labels = self.label_fields[task]
         only = Labels(labels.values, labels.class_names)
-        source = dataclasses.replace(self, label_fields={LABEL: only})
+        source = dataclasses.replace(self, label_fields={LABEL: only}, mixed=None)
         return source if labels.is_known is None else source.take(np.flatnonzero(labels.is_known))
 
     def text_columns(self) -> list[Sequence[str]]:
@@ -228,6 +231,7 @@ class Source:
             roles=None if self.roles is None else self.roles[indices],
             hashes=None if self.hashes is None else self.hashes[indices],
             groups=None if self.groups is None else self.groups[indices],
+            mixed=self.mixed and self.mixed.take(indices),
         )
 
     def reorder_classes(self, class_names: Sequence[str]) -> "Source":

@@ -15,7 +15,7 @@ from tltf.config.call_strings import Call
 from tltf.config.catalogs.row import SplitRow
 from tltf.config.catalogs.splits import SPLITS
 from tltf.config.option_groups import ScanOptions
-from tltf.data import label_kinds, row_scan
+from tltf.data import digests, label_kinds, row_scan
 from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION, Source, Splits
 from tltf.data.split_checks import (
     check_few_shot,
@@ -54,7 +54,7 @@ def split(
     """
     with row_scan.attach_scan(source.scan):
         call = call_strings.pick(SPLITS, text, flag="split")
-        roles = call.build(source, seed)
+        roles = _roles(source, call, seed)
         if scan and scan.unknown_classes == "skip":
             source, roles = drop_unknown_classes(source, roles, scan.max_bad_fraction)
         warnings = split_warnings(source, roles)
@@ -67,6 +67,24 @@ def split(
     source = dataclasses.replace(source, roles=roles, scan=counts)
     parts = {role: source.take(np.flatnonzero(roles == role)) for role in ROLES}
     return Splits({role: part for role, part in parts.items() if len(part)})
+
+
+def _roles(source: Source, call: Call[SplitRow], seed: int) -> np.ndarray:
+    """The roles str[N] of all rows; each of several data sets is split by itself.
+
+    A row to learn or choose from whose content is among the test rows of another data set has none.
+    """
+    if source.mixed is None:
+        found: np.ndarray = call.build(source, seed)
+        return found
+    roles = np.full(len(source), "", ROLE_DTYPE)
+    for number in range(source.mixed.num_sets):
+        rows = np.flatnonzero(source.mixed.sets == number)
+        if len(rows):
+            roles[rows] = call.build(source.take(rows), seed)
+    tested = np.isin(source.split_groups(), source.split_groups()[roles == TEST])
+    roles[tested & (roles != TEST)] = ""
+    return roles
 
 
 def holdout(source: Source, seed: int, *, test: float = 0.2, validation: float = 0.1) -> np.ndarray:
@@ -257,7 +275,7 @@ class _Order:
 
 def _order(source: Source, rows: np.ndarray, seed: int) -> _Order:
     """The `_Order` of `rows` in their classes."""
-    keys = _mix_hashes(source.split_groups()[rows], seed)
+    keys = digests.mix_hashes(source.split_groups()[rows], seed)
     labels = source.strata()[rows]
     order = np.lexsort((keys, labels))
     ordered_keys, ordered_labels = keys[order], labels[order]
@@ -309,7 +327,7 @@ def draw_stratified(
     """
     order = _order(source, rows, seed)
     class_sizes = np.bincount(order.classes)
-    draw = _mix_hashes(np.arange(1, len(class_sizes) + 1, dtype=np.uint64), seed)
+    draw = digests.mix_hashes(np.arange(1, len(class_sizes) + 1, dtype=np.uint64), seed)
     quotas = {TRAIN: _quotas(sizes.get(TRAIN, 0), class_sizes, class_sizes, (draw,))}
     # A class keeps at least one content, with all rows that repeat it, to train on.
     spare = _last_places(order)
@@ -356,11 +374,3 @@ def _quotas(
         ranked = ranked[(quotas < limits)[ranked]][: total - quotas.sum()]
         quotas[ranked] += 1
     return quotas
-
-
-def _mix_hashes(hashes: np.ndarray, seed: int) -> np.ndarray:
-    """uint64[N], the hashes mixed with `seed` (SplitMix64, Steele et al. 2014)."""
-    values = hashes + np.uint64(seed % 2**64) * np.full(1, 0x9E3779B97F4A7C15, np.uint64)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        values = (values ^ (values >> np.uint64(shift))) * np.uint64(factor)
-    return values ^ (values >> np.uint64(31))

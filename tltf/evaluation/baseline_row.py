@@ -5,6 +5,8 @@ from typing import Any
 
 from tltf.evaluation.split_metrics import SplitMetrics
 
+CLASSICAL = "classical"
+"""The name of the baseline that uses no pretrained network."""
 LIGHT_HEAD = "light_head"
 """The name of the baseline that --baseline=probe measures."""
 ORACLE = "oracle"

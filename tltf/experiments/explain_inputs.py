@@ -21,7 +21,7 @@ from tltf.evaluation.report.report import run_report
 from tltf.experiments import notebook_page
 from tltf.experiments.from_python import FitResult
 from tltf.files import atomic_files, atomic_folders
-from tltf.models import loading, prediction_rows, predictor
+from tltf.models import loading, prediction_rows, predictor, task_models
 from tltf.models.prediction import Prediction
 from tltf.models.predictor import Predictor
 from tltf.models.transfer_model import TransferModel
@@ -65,7 +65,7 @@ def run(options: ExplainOptions, calls: Sequence[Call[Row]] | None) -> ShownExpl
         ModelError: the model's files are refused, or the model lacks what an explainer takes.
         StorageError: the page cannot be written.
     """
-    model = loading.load_one_head(options.run, "tltf.explain")
+    model = loading.load(options.run)
     items = prediction_rows.items_of(prediction_rows.asked_of(model), options.inputs)
     rows = (
         ExplainedInput(item.id, item.value, Prediction(item.id, error=item.error)) for item in items
@@ -116,18 +116,50 @@ def _explain(
     calls: Sequence[Call[Row]] | None,
 ) -> ShownExplanations:
     """Explains inputs, whose predictions have nothing yet but why an input could not be read."""
-    explainers = [
-        ModelExplainer(model, call, options.eval_batch_size)
-        for call in calls or model_explainer.fitting_calls(model.core.backbone.modality)
-    ]
+    models = {options.task: model}
+    if model.core.joint and not options.task:
+        models = task_models.models_of_tasks(model)
+    elif options.task:
+        models = {options.task: task_models.chosen_model(model, options.task, "tltf.explain")}
     rows = list(itertools.islice(inputs, options.num_inputs))
     if next(inputs, None) is not None:
         what = f"only the first {options.num_inputs} inputs are explained (--num_inputs=1000 takes more)"
         warnings.warn(what, stacklevel=3)
+    found = [_explain_head(own, task, rows, options, calls) for task, own in models.items()]
+    parts, checks = [part for part, _ in found], [text for _, texts in found for text in texts]
+    explained = _once_where_unread([row for of_one in zip(*parts, strict=True) for row in of_one])
+    folder = pathlib.Path(options.output or next_folder(options.run))
+    return ShownExplanations(explained, checks, write(options.run, explained, checks, folder))
+
+
+def _once_where_unread(rows: Sequence[ExplainedInput]) -> list[ExplainedInput]:
+    """The rows of all tasks, in which an input that could not be read stands once."""
+    seen = set[str]()
+    kept = []
+    for row in rows:
+        if row.prediction.error and row.id in seen:
+            continue
+        seen |= {row.id} if row.prediction.error else set()
+        kept.append(row)
+    return kept
+
+
+def _explain_head(
+    model: TransferModel,
+    task: str,
+    rows: Sequence[ExplainedInput],
+    options: ExplainOptions,
+    calls: Sequence[Call[Row]] | None,
+) -> tuple[list[ExplainedInput], list[str]]:
+    """`(inputs, checks)`: the answers of one head to all inputs, and what was measured of each method."""
+    explainers = [
+        ModelExplainer(model, call, options.eval_batch_size)
+        for call in calls or model_explainer.fitting_calls(model.core.backbone.modality)
+    ]
     answering = Predictor(model, options.eval_batch_size)
     made = answering.stream(row.value for row in rows if not row.prediction.error)
     rows = [
-        row if row.prediction.error else dataclasses.replace(row, prediction=next(made))
+        row if row.prediction.error else dataclasses.replace(row, prediction=next(made), task=task)
         for row in rows
     ]
     good = [place for place, row in enumerate(rows) if not row.prediction.error]
@@ -150,9 +182,9 @@ def _explain(
     checks = []
     for of_all in found if options.check else ():
         measured = faithfulness.measure(model, explained, of_all, options.eval_batch_size)
-        checks.append(f"{of_all[0].title}: {measured}")
-    folder = pathlib.Path(options.output or next_folder(options.run))
-    return ShownExplanations(rows, checks, write(options.run, rows, checks, folder))
+        of_task = f"{task}, " if task else ""
+        checks.append(f"{of_task}{of_all[0].title}: {measured}")
+    return rows, checks
 
 
 def next_folder(run: str) -> pathlib.Path:

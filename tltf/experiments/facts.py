@@ -3,8 +3,8 @@
 import dataclasses
 import pathlib
 
-from tltf.config import call_strings
-from tltf.config.catalogs import BACKBONES, SOURCES
+from tltf.config import call_strings, data_sets
+from tltf.config.catalogs import BACKBONES, SOURCES, Row
 from tltf.config.options import Options
 from tltf.evaluation.report.run_facts import RunFacts, Speed
 from tltf.experiments.launch import Launch, now
@@ -55,10 +55,18 @@ def gather_of_run(
 
 def _licences(chosen: Options) -> dict[str, str]:
     """The licences that the catalogs state of the backbone's weights and of the data."""
-    rows = {"data": SOURCES.get(call_strings.name_of(chosen.data.data))}
+    data = chosen.data.data
+    texts = data_sets.texts_of(data).values() if data_sets.are_several(data) else [data]
+    rows: dict[str, list[Row | None]] = {
+        "data": [SOURCES.get(call_strings.name_of(text)) for text in texts]
+    }
     if chosen.model.backbone_weights == "default":
-        rows["backbone"] = BACKBONES.get(call_strings.name_of(chosen.model.backbone))
-    return {part: row.licence for part, row in rows.items() if row and row.licence}
+        rows["backbone"] = [BACKBONES.get(call_strings.name_of(chosen.model.backbone))]
+    named = {
+        part: dict.fromkeys(row.licence for row in own if row and row.licence)
+        for part, own in rows.items()
+    }
+    return {part: ", ".join(licences) for part, licences in named.items() if licences}
 
 
 def _folder_bytes(folder: pathlib.Path) -> int | None:

@@ -1,7 +1,8 @@
 """The baselines of a run: simpler models, trained on the rows that the run was trained on."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,13 @@ from scipy import special
 from tltf.config import options
 from tltf.config.checks import AUTO
 from tltf.console import lines
-from tltf.data.source import TARGET, TRAIN
-from tltf.evaluation import evaluators
-from tltf.evaluation.baseline_row import LIGHT_HEAD, ORACLE, BaselineRow
+from tltf.data.source import TARGET, TRAIN, Source
+from tltf.evaluation import classical, evaluators
+from tltf.evaluation.baseline_row import CLASSICAL, LIGHT_HEAD, ORACLE, BaselineRow
 from tltf.evaluation.evaluators.evaluator import Evaluator
 from tltf.heads.light import choice, families
 from tltf.heads.light.light_model import FrozenRows
+from tltf.models.transfer_model import TransferModel
 from tltf.training import training
 from tltf.training.result import TrainingResult
 
@@ -25,7 +27,7 @@ def measure(
 ) -> dict[str, BaselineRow] | None:
     """Name -> row of each baseline: a constant one, and those that were asked for.
 
-    These are a linear model on frozen features, and random weights.
+    These are heads on frozen features, a classifier without a network, and random weights.
     """
     trained = result.model
     parts, seed = trained.splits, trained.run_options.runtime.seed
@@ -54,6 +56,8 @@ def measure(
         add(LIGHT_HEAD, *_light_head(result, judge, labels))
     if "oracle" in names and TARGET in labels:
         add(ORACLE, *_light_head(result, judge, labels, TARGET))
+    if "classical" in names:
+        add(CLASSICAL, *_classical(trained, judge, labels))
     is_scratch = (
         trained.recipe and trained.recipe.method and trained.recipe.method.name == "scratch"
     )
@@ -93,6 +97,35 @@ def _light_head(
         f"features by cross-validation on {role}, with {found.candidate.accuracy:.1%} right there",
     )
     return row, candidate
+
+
+def _classical(
+    trained: TransferModel, judge: Evaluator[Any], labels: Mapping[str, np.ndarray]
+) -> tuple[BaselineRow, Any]:
+    """`(row, candidate)` of a classifier that uses no pretrained network."""
+    parts, seed, names = trained.splits, trained.run_options.runtime.seed, trained.class_names
+    lines.say("baseline", "a classifier without a pretrained network, for comparison")
+    began, train, test = time.monotonic(), parts["train"], parts["test"]
+    if train.modality == "text":
+        given = train.texts(), labels["train"], test.texts()
+        found = classical.of_texts(*given, len(names), seed)
+    else:
+        features = [classical.picture_features(_pictures(trained, part)) for part in (train, test)]
+        found = classical.of_pictures(features[0], labels["train"], features[1], len(names), seed)
+    candidate = judge.candidate(trained.core.head, found.probabilities)
+    row = BaselineRow(
+        judge.measure(labels["test"], candidate, names, seed=seed),
+        note=found.note,
+        time_s=time.monotonic() - began,
+    )
+    return row, candidate
+
+
+def _pictures(trained: TransferModel, part: Source) -> Iterator[np.ndarray]:
+    """Batches of pictures as the network sees them, float32[B, S, S, C], 0..255."""
+    for batch in trained.dataset(part, trained.eval_batch_size):
+        inputs = batch[0] if isinstance(batch, tuple) else batch
+        yield inputs["image"].numpy()
 
 
 def _probe(

@@ -9,10 +9,11 @@ from tltf.console import lines
 from tltf.evaluation.report import writer
 from tltf.evaluation.report.report import DataSummary, Report
 from tltf.evaluation.report.task_blocks import TaskBlock
-from tltf.experiments import predictions_file, shown_examples
+from tltf.experiments import explained_mistakes, predictions_file, shown_examples
 from tltf.models import task_models
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import layout
+from tltf.serving.monitoring import recording
 from tltf.training.result import TrainingResult
 
 Evaluate = Callable[[TrainingResult], tuple[Report, dict[str, Any]]]
@@ -23,8 +24,8 @@ JUDGED = ("validation", "test")
 def evaluate(result: TrainingResult, evaluate_one: Evaluate) -> Report:
     """Judges each task of a run of several heads, writes its report, and makes that of the run.
 
-    RUN/tasks/TASK gets the report of the task as that of a run of one head, and the predictions on
-    the test rows that have a label of it. The outputs of all tasks are computed in one pass.
+    RUN/tasks/TASK gets the report of the task as that of a run of one head, the predictions on the test
+    rows that have a label of it, and what tltf.monitor compares with. The outputs of all tasks are computed in one pass.
 
     Args:
         result: of the training.
@@ -42,6 +43,9 @@ def evaluate(result: TrainingResult, evaluate_one: Evaluate) -> Report:
         own = dataclasses.replace(result, model=model)
         report, stated = evaluate_one(own)
         report = shown_examples.with_examples(report, model, stated, model.splits)
+        if model.recipe:
+            report = explained_mistakes.with_explanations(report, own, model.recipe)
+        recording.record(model, run, task)
         reports[task] = dataclasses.replace(report, title=f"{task} of {run.name}")
         folder = layout.task_folder(run, task)
         if "test" in model.splits:

@@ -83,6 +83,19 @@ class Head:
     scores_name: ClassVar[str] = "probabilities"
     """The name of what `scores` computes, in predictions and exports."""
 
+    @property
+    def model_class(self) -> type[keras.Model] | None:
+        """The class of the model whose `train_step` trains the head; None for that of the method."""
+        return None
+
+    def begin(self, model: keras.Model, shared: Sequence[keras.Variable]) -> None:
+        """Prepares the compiled model of a phase that takes steps; by default there is nothing to do.
+
+        Args:
+            model: of the class `model_class`, or of that of the method.
+            shared: the trained weights of the last layer below the head; () for none.
+        """
+
     def attach(
         self, taps: dict[str, keras.KerasTensor], modality: str, num_classes: int
     ) -> tuple[keras.KerasTensor, list[keras.Layer]]:

@@ -9,19 +9,22 @@ from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
-import tensorflow as tf
-from keras import ops
 
-from tltf.config.task_heads import FIXED, UNCERTAINTY, Weighing
+from tltf.config.task_heads import FIXED, GRADNORM, UNCERTAINTY, Weighing
 from tltf.data import label_kinds
 from tltf.data.label_kinds.several import IS_KNOWN, VALUES
 from tltf.errors import FlagError
 from tltf.heads.head import Head
-
-UNCERTAINTY_RATE = 0.01
-"""The peak learning rate of the log variances of tasks."""
-UNCERTAIN = "_uncertainty"
-"""The end of the names of layers that hold the log variance of a task."""
+from tltf.heads.pooling import SharedTaps
+from tltf.heads.task_weights import (
+    UNCERTAIN,
+    WEIGHED,
+    BalancedLoss,
+    GradNormModel,
+    LogWeight,
+    UncertainLoss,
+    Uncertainty,
+)
 
 
 def joint(heads: Mapping[str, Head], weighing: Weighing) -> "Joint":
@@ -39,8 +42,8 @@ class Joint(Head):
     """Several heads that are trained together; the loss is L = sum_i w_i L_i over the tasks i.
 
     L_i is the mean loss of the rows that have a label of task i, in the unit of its head. w_i is
-    given, by default 1 / the loss of the best constant answer; or it is trained: Kendall et al. 2018, arXiv:1705.07115, eqs. 5 to 10, with
-    s_i = log sigma_i^2, w_i = exp(-s_i) for classes and exp(-s_i) / 2 for numbers, to which s_i / 2 is
+    given, by default 1 / the loss of the best constant answer; or it is trained, by gradient norm, see
+    `GradNormModel`, or by uncertainty: Kendall et al. 2018, arXiv:1705.07115, eqs. 5 to 10, with s_i = log sigma_i^2, w_i = exp(-s_i) for classes and exp(-s_i) / 2 for numbers, to which s_i / 2 is
     added. Departs: the loss of numbers is the pinball loss of their quantiles and not the squared
     error; epochs are chosen by the mean quality and not by the loss, whose terms s_i have no bound;
     s_i is trained at a peak rate of UNCERTAINTY_RATE, whatever that of the network, with which it
@@ -63,6 +66,23 @@ class Joint(Head):
     name = "tasks"
     target = label_kinds.TASKS
     metric = "mean_quality"
+
+    @property
+    def model_class(self) -> type[keras.Model] | None:
+        """That of weights by gradient norm, which are trained by a loss of their own."""
+        return GradNormModel if self.weighing.name == GRADNORM else None
+
+    def begin(self, model: keras.Model, shared: Sequence[keras.Variable]) -> None:
+        """Tells a model of `model_class` what its weights are made from, before it is trained.
+
+        Args:
+            model: of the phase that begins.
+            shared: the trained weights of the last layer that all heads stand on; () for none.
+        """
+        if not isinstance(model, GradNormModel):
+            return
+        model.shared, model.alpha = tuple(shared), self.weighing.alpha
+        model.firsts = {task: 1.0 / self.weight(task) for task in self.heads}
 
     def weight(self, task: str) -> float:
         """The weight of the loss of a task that is given; 1 where it is not."""
@@ -101,13 +121,19 @@ class Joint(Head):
     ) -> dict[str, keras.losses.Loss]:
         """Task -> its loss, which has the weight that is trained, if it is."""
         losses = self._own_losses(name, label_smoothing, focal_gamma)
-        trained = {layer.name: layer for layer in layers if isinstance(layer, Uncertainty)}
-        return {
-            task: UncertainLoss(loss, trained[task + UNCERTAIN], _factor(self.heads[task]))
-            if task + UNCERTAIN in trained
-            else loss
-            for task, loss in losses.items()
-        }
+        named = {layer.name: layer for layer in layers}
+        if self.weighing.name == UNCERTAINTY:
+            return {
+                task: UncertainLoss(loss, named[task + UNCERTAIN], _factor(self.heads[task]))
+                for task, loss in losses.items()
+            }
+        if self.weighing.name == GRADNORM:
+            numbers = [named[task + WEIGHED] for task in losses]
+            return {
+                task: BalancedLoss(loss, named[task + WEIGHED], numbers)
+                for task, loss in losses.items()
+            }
+        return losses
 
     def metrics_by_output(self) -> dict[str, list[keras.metrics.Metric]]:
         """Task -> the weighted metrics of its head."""
@@ -117,7 +143,8 @@ class Joint(Head):
         """Task -> the weight of its loss; None where all are 1."""
         if factor == 1.0 and self.weighing.name != FIXED:
             return None
-        return {task: factor * self.weight(task) for task in self.heads}
+        is_fixed = self.weighing.name == FIXED
+        return {task: factor * (self.weight(task) if is_fixed else 1.0) for task in self.heads}
 
     def losses(self, logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """float[N]: the weighed losses of the tasks of each row, whose mean is L with given weights.
@@ -163,47 +190,15 @@ def _factor(head: Head) -> float:
     return 0.5 if is_number else 1.0
 
 
-class Uncertainty(keras.layers.Layer):
-    """Holds s = log sigma^2 of a task, 0 at the start, and passes its logits on unchanged.
-
-    It stands in the graph so that s is trained, saved and kept with the weights of its head.
-    """
-
-    def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Makes s, float32[]."""
-        self.log_variance = self.add_weight(name="log_variance", shape=(), initializer="zeros")
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """The inputs."""
-        return inputs
-
-
-class UncertainLoss(keras.losses.Loss):
-    """factor exp(-s) L + s / 2 of a batch, for a loss L and the s of a task.
-
-    Args:
-        loss: L.
-        layer: holds s.
-        factor: 1 for classes, 1/2 for numbers.
-    """
-
-    def __init__(self, loss: keras.losses.Loss, layer: Uncertainty, factor: float) -> None:
-        super().__init__(name=loss.name, reduction="sum_over_batch_size")
-        self._loss, self._layer, self._factor = loss, layer, factor
-
-    def __call__(
-        self, y_true: tf.Tensor, y_pred: tf.Tensor, sample_weight: tf.Tensor | None = None
-    ) -> tf.Tensor:
-        """float32[]: the weighed loss of a batch."""
-        own = self._loss(y_true, y_pred, sample_weight)
-        spread = ops.cast(self._layer.log_variance, own.dtype)
-        return self._factor * ops.exp(-spread) * own + spread / 2
-
-
-def rates_of_uncertainty(layers: Sequence[keras.Layer], learning_rate: float) -> dict[int, float]:
-    """id of a log variance -> the factor on the learning rate by which it has UNCERTAINTY_RATE."""
-    found = [layer for layer in layers if isinstance(layer, Uncertainty)]
-    return {id(layer.log_variance): UNCERTAINTY_RATE / learning_rate for layer in found}
+def _number_of(joint_head: Joint, task: str) -> keras.Layer | None:
+    """The layer that holds the number of a task from which its weight is made; None where it is given."""
+    name = joint_head.weighing.name
+    if name == UNCERTAINTY:
+        return Uncertainty(dtype="float32", name=task + UNCERTAIN)
+    if name == GRADNORM:
+        start = math.log(joint_head.weight(task))
+        return LogWeight(start, dtype="float32", name=task + WEIGHED)
+    return None
 
 
 def attach_joint(
@@ -223,11 +218,12 @@ def attach_joint(
     Returns:
         The joint head with its widths, task -> float32[B, K] logits, and the new layers.
     """
+    taps = SharedTaps(taps)
     outputs, every = dict[str, keras.KerasTensor](), list[keras.Layer]()
     for task, head in joint_head.heads.items():
         logits, layers = head.attach_as(task, taps, modality, num_classes[task])
-        if joint_head.weighing.name == UNCERTAINTY:
-            layer = Uncertainty(dtype="float32", name=task + UNCERTAIN)
+        layer = _number_of(joint_head, task)
+        if layer:
             logits, layers = layer(logits), [*layers, layer]
         outputs[task] = logits
         every += layers

@@ -12,6 +12,17 @@ Taps = dict[str, keras.KerasTensor]
 """Name -> tensor, as `Backbone.taps` has them."""
 
 
+class SharedTaps(dict[str, keras.KerasTensor]):
+    """Taps for several heads: what one head has pooled is there for the others, which pool alike.
+
+    So heads that pool alike stand on one tensor, which is computed, kept and solved on once.
+    """
+
+    def __init__(self, taps: Taps) -> None:
+        super().__init__(taps)
+        self.pooled: dict[tuple[str, tuple[str, ...]], keras.KerasTensor] = {}
+
+
 def pool(
     taps: Taps, modality: str, pooling: str, features: tuple[str, ...] = ()
 ) -> keras.KerasTensor:
@@ -27,6 +38,15 @@ def pool(
     Raises:
         ModelError: the backbone does not have what the pooling takes.
     """
+    if not isinstance(taps, SharedTaps):
+        return _pool(taps, modality, pooling, features)
+    key = ("average" if pooling == "auto" else pooling, features)
+    if key not in taps.pooled:
+        taps.pooled[key] = _pool(dict(taps), modality, pooling, features)
+    return taps.pooled[key]
+
+
+def _pool(taps: Taps, modality: str, pooling: str, features: tuple[str, ...]) -> keras.KerasTensor:
     if features:
         _check_features(taps, modality, features)
         pooled = [_pool_image({name: taps[name]}, pooling) for name in features]

@@ -13,7 +13,7 @@ from tltf.config import call_strings, task_heads
 from tltf.config.call_strings import Call
 from tltf.config.catalogs import HEADS, BackboneRow, HeadRow
 from tltf.config.option_groups import ModelOptions
-from tltf.config.task_heads import BALANCED, FIXED, TaskCalls, Weighing
+from tltf.config.task_heads import BALANCED, FIXED, GRADNORM, TaskCalls, Weighing
 from tltf.data import label_kinds
 from tltf.data.source import Source
 from tltf.errors import FlagError
@@ -140,14 +140,19 @@ def float32_copy(core: Core) -> Core:
 def _fit_weighing(
     weighing: Weighing, calls: Mapping[str, Call[HeadRow]], source: Source
 ) -> Weighing:
-    """The Weighing of several heads for a training split: `balanced` becomes fixed weights."""
-    if weighing.name != BALANCED:
+    """The Weighing of several heads for a training split.
+
+    `balanced` becomes fixed weights, and `gradnorm` begins with the same ones where none are given.
+    """
+    if weighing.name not in (BALANCED, GRADNORM):
         return weighing
     losses = {
         task: constant_loss(call.build(), np.asarray(source.of_task(task).labels))
         for task, call in calls.items()
     }
-    return Weighing(FIXED, {task: float(f"{1 / loss:.3g}") for task, loss in losses.items()})
+    weights = {task: float(f"{1 / loss:.3g}") for task, loss in losses.items()}
+    name = FIXED if weighing.name == BALANCED else GRADNORM
+    return Weighing(name, weights | dict(weighing.weights), weighing.alpha)
 
 
 def fit_head(call: Call[HeadRow], source: Source) -> Call[HeadRow]:

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from tltf.config import call_strings
+from tltf.config import call_strings, data_sets
 from tltf.config.catalogs import SOURCES
 from tltf.config.command_options import TableOptions
 from tltf.data.sources.table_files import Dialect
@@ -94,7 +94,12 @@ def column_of(data: str, modality: str, of: str = "") -> str:
 
 
 def read_arguments_of(data: str, modality: str) -> dict[str, Any]:
-    """The arguments of a run's --data; {} where its source has no columns of the modality."""
+    """The arguments of a run's --data; {} where its source has no columns of the modality.
+
+    Of several data sets they are those of the first.
+    """
+    if data_sets.are_several(data):
+        data = next(iter(data_sets.texts_of(data).values()))
     if call_strings.name_of(data) == call_strings.IN_MEMORY:
         return call_strings.read_arguments(data, "data")
     row = SOURCES.get(call_strings.name_of(data))

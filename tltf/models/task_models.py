@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tltf.data.source import Source, Splits
+from tltf.errors import FlagError, choices_text
 from tltf.graphs.core import Core
 from tltf.models import core_builder
 from tltf.models.transfer_model import TransferModel
@@ -20,6 +21,32 @@ def models_of_tasks(trained: TransferModel) -> dict[str, TransferModel]:
         trained: a model of several heads.
     """
     return {task: _model_of(trained, task) for task in trained.core.heads}
+
+
+def chosen_model(trained: TransferModel, task: str, thing: str) -> TransferModel:
+    """The model of one head: that of a task of a run of several, or the model itself.
+
+    Args:
+        trained: a model of one head or of several.
+        task: of --task; empty for a run of one head.
+        thing: what takes one head, for the error.
+
+    Raises:
+        FlagError: the run has several heads and no task is named, or has no such task.
+    """
+    tasks = list(trained.core.heads) if trained.core.joint else []
+    if not tasks and not task:
+        return trained
+    if not tasks:
+        what = f"{task!r} is named, and the run has one head, which needs no name"
+        raise FlagError(what, flag="task", fix="leave --task out")
+    if not task:
+        what = f"{thing} takes one head, and the run has several ({', '.join(tasks)})"
+        raise FlagError(what, flag="task", fix=f"--task={tasks[0]}")
+    if task not in tasks:
+        what = f"the run has no task {task!r} (choices: {choices_text(task, tasks)})"
+        raise FlagError(what, flag="task", fix=f"--task={tasks[0]}")
+    return _model_of(trained, task)
 
 
 def _model_of(trained: TransferModel, task: str) -> TransferModel:

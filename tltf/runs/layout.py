@@ -89,7 +89,7 @@ OF_A_TRAINING = (
     STEPS_JSON,
 )
 """Files that a training writes and --overwrite removes."""
-OF_A_TASK = (REPORT_HTML, REPORT_MARKDOWN, REPORT_JSON, PREDICTIONS)
+OF_A_TASK = (REPORT_HTML, REPORT_MARKDOWN, REPORT_JSON, PREDICTIONS, REFERENCE)
 """Files in the folder of each task of a run of several heads."""
 FOLDERS_OF_A_TRAINING = {
     CHECKPOINTS: r"[0-9]+(\.[0-9]+)?(\.part)?",

@@ -19,11 +19,12 @@ from tltf.config.train_options import TrainOptions
 from tltf.console import lines
 from tltf.data import label_kinds, preprocessing
 from tltf.data.images.preprocessing import ImagePreprocessing
-from tltf.data.source import TARGET, Source, Splits
+from tltf.data.source import TARGET, UNLABELLED, Source, Splits
 from tltf.data.texts.preprocessing import TextPreprocessing, TokenCounts
 from tltf.errors import FlagError
 from tltf.graphs import dropout, functional
 from tltf.graphs.core import Core
+from tltf.heads.task_weights import TaskNumber
 from tltf.methods.context import FitContext
 from tltf.methods.method import Method, Phase
 from tltf.methods.rules import HEAD
@@ -163,11 +164,14 @@ def _situation(
         is_pretrained=core.backbone.pretrained,
         has_validation="validation" in parts,
         num_replicas=num_replicas,
-        is_solvable=_unsolvable(core, options.train.loss) is None,
+        is_solvable=core.head.target != label_kinds.NUMBER
+        and _unsolvable(core, options.train.loss) is None,
         num_examples=sum(map(len, parts.values())),
         has_test="test" in parts,
         num_unlabelled=len(parts.get("unlabelled") or parts.get("target") or ()),
         has_oracle=_has_oracle(core, parts),
+        has_unlabelled=UNLABELLED in parts,
+        has_several_heads=core.joint is not None,
         has_target=TARGET in parts,
     )
 
@@ -202,7 +206,7 @@ def _require_choices(
     """Raises FlagError for a choice or a baseline that the labels of the head or the rows do not allow."""
     head_tuning.require(core, train, recipe.abstention, parts)
     metric, is_of_classes = train.metric, core.head.target == label_kinds.CLASS
-    light = [name for name in ("probe", "oracle") if name in (recipe.baselines or ())]
+    light = [name for name in ("probe", "oracle", "classical") if name in (recipe.baselines or ())]
     if light and not is_of_classes:
         what = f"{light[0]} is a baseline of one class per row, not of several labels or a number"
         raise FlagError(what, flag="baseline", fix="--baseline=logistic")
@@ -231,10 +235,14 @@ def _warn_of_norm(norm: str, phases: Sequence[Phase]) -> None:
 def _unsolvable(core: Core, loss: str) -> FlagError | None:
     """Why solver=lbfgs cannot solve for this head, as the error to raise; None where it can."""
     fix = "solver=gradient in --method"
-    if core.head.target != label_kinds.CLASS:
-        what = "solver=lbfgs solves for one class per row, not for several labels or a number"
+    if core.joint:
+        own = (_unsolvable(core.of_task(task), loss) for task in core.heads)
+        return next(filter(None, own), None)
+    if core.head.target not in (label_kinds.CLASS, label_kinds.NUMBER):
+        what = "solver=lbfgs solves for one class or one number per row, not for several"
         return FlagError(what, flag="method", fix=fix)
-    if [type(layer) for layer in core.groups[-1].layers] != [keras.layers.Dense]:
+    layers = [layer for layer in core.groups[-1].layers if not isinstance(layer, TaskNumber)]
+    if [type(layer) for layer in layers] != [keras.layers.Dense]:
         what = "solver=lbfgs takes a head of one dense layer, without hidden layers and dropout"
         return FlagError(what, flag="method", fix=f"{fix}, or --head=classify")
     if loss != "cross_entropy":

@@ -169,11 +169,13 @@ class _Builder:
             reads: Lookup that is read in place of the contents.
             augment: augmentations in place of those of --augment.
             skip: number of batches of the first epoch that are left out.
-            is_drawn: whether rows are drawn as --sampling says. Otherwise each is read once, with the
-                weight that its class would be drawn with: this is for a solver, whose result must not
-                depend on a draw.
+            is_drawn: whether rows are drawn as --sampling says, or by the sizes of several data sets.
+                Otherwise each is read once, with the weight that its class would be drawn with: this is
+                for a solver, whose result must not depend on a draw.
         """
         options, train, part = self.options, self.options.train, self.parts["train"]
+        if not is_drawn:
+            part = dataclasses.replace(part, mixed=None)
         kind = train.class_weights if is_drawn or train.sampling == "none" else train.sampling
         return pipeline.build(
             part,

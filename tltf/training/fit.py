@@ -193,7 +193,7 @@ class Fit:
             plan = self._plan(phase)
             if saved:  # before the frozen prefix runs: an earlier phase may have trained it
                 self.moved.write(resume.fitting_weights(saved, self.moved))
-            parts = frozen_prefix.cut(self.core.model, self.core.groups, self.method.model_class)
+            parts = frozen_prefix.cut(self.core.model, self.core.groups, self._model_class())
         above = self.feed.data_above(parts.prefix) if parts.prefix else DataAbove()
         self.above = self.judges.place(self.core, parts, above)
         training = above.training or self.feed.training
@@ -215,16 +215,21 @@ class Fit:
         with self.strategy.scope():
             model = parts.suffix if above.training else self._joined(parts)
             self._compile(model, plan, phase, steps)
+            self.core.head.begin(model, compiling.shared_weights(self.core))
             self.method.begin(self.core, phase, model, self.course.num_epochs(phase) * steps)
         if phase.keeps_start and not saved:
             self.record.start = self.moved.read()
         return ReadyPhase(number, phase, model, training, steps, rows, saved)
 
+    def _model_class(self) -> type[keras.Model] | None:
+        """The class of the model whose `train_step` trains; None for keras.Model."""
+        return self.core.head.model_class or self.method.model_class
+
     def _joined(self, parts: Cut) -> keras.Model:
         """The model whose frozen prefix, which runs in every step, has its batch norms folded."""
         if parts.prefix:
             parts = dataclasses.replace(parts, prefix=batch_norm_folding.fold(parts.prefix))
-        return frozen_prefix.join(self.core.model, parts, self.method.model_class)
+        return frozen_prefix.join(self.core.model, parts, self._model_class())
 
     def _take_steps(self, ready: ReadyPhase) -> None:
         """Trains a phase from where it stands to its end."""
@@ -338,7 +343,7 @@ class Fit:
                 self._plan(phase)
             self.moved.keep(self.core.model.weights)
             self.moved.update(named_weights(layers))
-            parts = frozen_prefix.cut(self.core.model, self.core.groups, self.method.model_class)
+            parts = frozen_prefix.cut(self.core.model, self.core.groups, self._model_class())
         self.above = self.judges.place(self.core, parts, above)
 
     def _compile(self, model: keras.Model, plan: Plan, phase: Phase, steps: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.heads.light.families_test import blobs
 from tltf.data import hold_out
 from tltf.errors import DataError
-from tltf.heads.light import choice
+from tltf.heads.light import choice, light_model
 from tltf.heads.light.families import FAMILIES, pick
 from tltf.heads.light.light_model import Family, FrozenRows, Linear
 
@@ -119,3 +119,38 @@ def test_too_few_rows_are_refused():
     rows, _ = blobs(count=2, num_classes=2)
     with pytest.raises(DataError, match="2 training rows are too few"):
         choice.choose(pick("ridge"), rows)
+
+
+def test_nearest_examples_are_not_tried_beside_others_on_few_rows():
+    few, _ = blobs(count=60)
+    many, _ = blobs(count=320)
+    both = pick("class_means|neighbors")
+
+    def names(rows, given):
+        return {one.family.name for one in choice.choose(given, rows).candidates}
+
+    assert names(few, both) == {"class_means"}
+    assert names(few, pick("neighbors")) == {"neighbors"}
+    assert names(few, pick("neighbors|hidden_layer")) == {"neighbors"}
+    assert names(many, both) == {"class_means", "neighbors"}
+
+
+def test_what_is_standardised_is_computed_once_for_all_families(monkeypatch):
+    rows, _ = blobs(count=60)
+    made, standard = [], light_model.StandardInputs
+    monkeypatch.setattr(light_model, "StandardInputs", lambda *a: made.append(1) or standard(*a))
+    choice.choose(pick("ridge|class_means|discriminant"), rows)
+    assert len(made) == choice.NUM_FOLDS * choice.NUM_REPEATS + 1
+
+
+@pytest.mark.parametrize(("count", "taken"), [(15, "class_means"), (60, "logistic")])
+def test_logistic_regression_is_taken_among_equals_from_enough_rows_on(count, taken):
+    rows, _ = blobs(count=count)
+    given = pick("class_means|logistic")
+    candidates = [
+        choice.Candidate(family, 1.0, 0.8, loss, 1.0)
+        for family, loss in zip(given, (0.5, 0.6), strict=True)
+    ]
+    is_right = [np.arange(count) % 5 > 0] * 2
+    place = choice._best(candidates, is_right, np.ones(count) / count, rows.targets.shape)
+    assert candidates[place].family.name == taken

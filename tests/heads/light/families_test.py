@@ -10,7 +10,7 @@ from sklearn.neighbors import NearestCentroid
 from tltf.errors import FlagError
 from tltf.heads.light import linear_families, other_families
 from tltf.heads.light.families import FAMILIES, pick
-from tltf.heads.light.light_model import FrozenRows, Standardised
+from tltf.heads.light.light_model import FrozenRows
 
 
 def blobs(count=60, width=7, num_classes=3, seed=0):
@@ -114,7 +114,7 @@ def test_the_nearest_examples_are_weighted_by_their_cosine():
 
 def test_the_gradient_of_the_hidden_layer_is_that_of_its_objective():
     rows, _ = blobs()
-    given, random = Standardised.of(rows), np.random.default_rng(0)
+    given, random = rows.standardised, np.random.default_rng(0)
     shapes = [(7, 5), (5,), (5, 3), (3,)]
     start = random.normal(size=7 * 5 + 5 + 5 * 3 + 3)
 

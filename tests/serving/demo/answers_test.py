@@ -18,7 +18,7 @@ from tltf.models.prediction import Prediction
 from tltf.serving.demo import examples, explanations, opening
 from tltf.serving.demo.answers import shown_answer
 from tltf.serving.demo.examples import Example
-from tltf.serving.demo.page import Asked, Trial
+from tltf.serving.demo.trial import Asked, Trial
 
 
 @pytest.mark.parametrize(

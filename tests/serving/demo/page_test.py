@@ -125,6 +125,23 @@ def test_pages_of_texts_with_classes_labels_and_numbers(kind, shown, tmp_path):
     assert "fine" in rests_on and "Integrated gradients: words that speak" in rests_on
 
 
+def test_a_page_of_several_heads_has_an_answer_and_an_explanation_of_each(shown, tmp_path):
+    rows = [f"a {'fine' if n % 3 else 'bad'} day {n},{'ab'[n % 2]},{n / 7}" for n in range(60)]
+    (tmp_path / "all.csv").write_text("\n".join(["said,mood,size", *rows]))
+    data = f"--data=csv(path={tmp_path}/all.csv, text=said)"
+    head = "--head=mood: classify; size: regress"
+    run = trained(tmp_path / "run", data, "--backbone=small_lstm", head, "--baseline=none")
+    url, _ = shown(run)
+    if browser.BROWSER:
+        wanted = ["mood: [ab]; size: ", STATED, "Quantiles", "Integrated gradients"]
+        browser.visit(url, tmp_path / "page.png", tmp_path / "browser", wanted)
+    client = gradio_client.Client(url, verbose=False)
+    found = client.predict("a fine day", api_name="/answer")
+    assert len(found) == 8 and found[1]["confidences"] and found[6]["data"]
+    for task in ("mood", "size"):
+        assert "fine" in client.predict(api_name=f"/explain_{task}")
+
+
 def test_a_model_that_is_not_sure_says_so(shown, tmp_path):
     import tltf
 

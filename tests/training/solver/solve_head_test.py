@@ -72,9 +72,9 @@ def test_a_run_whose_features_do_not_fit_in_memory_has_the_same_weights(own_cach
     """One block of rows is summed in the same order from a file as from memory."""
     found, kinds, original = [], [], solve_head.solve
 
-    def solve(dense, training, *more):
+    def solve(dense, training, *more, **named):
         kinds.append([type(training[0]), type(more[0][0])])
-        return original(dense, training, *more)
+        return original(dense, training, *more, **named)
 
     monkeypatch.setattr(solve_head, "solve", solve)
     for memory_mb in (1024, 0):
@@ -84,3 +84,40 @@ def test_a_run_whose_features_do_not_fit_in_memory_has_the_same_weights(own_cach
     assert kinds == [[np.ndarray] * 2, [np.memmap] * 2]
     for path, value in found[0].items():
         np.testing.assert_array_equal(found[1][path], value, path)
+
+
+def test_the_head_for_a_number_gets_the_quantiles_of_the_pinball_loss(monkeypatch):
+    """With almost no smoothing and penalty it is scikit-learn's linear program."""
+    from sklearn.linear_model import QuantileRegressor
+
+    from tltf.heads.regress import regress
+    from tltf.heads.solving import quantiles
+
+    monkeypatch.setattr(quantiles, "BANDWIDTH", 0.003)
+    monkeypatch.setattr(quantiles, "PENALTIES", (1e-6,))
+    numbers = FEATURES @ [2.0, 0, -1, 0, 1] + RNG.standard_t(3, size=90) + 5
+    head, layer = regress(quantiles=(0.25, 0.5), center=5.0, scale=2.0), dense(units=2)
+    given = (FEATURES, numbers, np.ones(90, "float32"))
+    solve_head.solve(layer, given, (FEATURES, numbers), head=head)
+    found = layer(FEATURES).numpy() * 2 + 5
+    for column, level in enumerate((0.25, 0.5)):
+        other = QuantileRegressor(quantile=level, alpha=0.0).fit(FEATURES, numbers)
+        expected = other.predict(FEATURES)
+        pinball = [
+            np.maximum(level * gap, (level - 1) * gap).mean()
+            for gap in (numbers - found[:, column], numbers - expected)
+        ]
+        assert pinball[0] == pytest.approx(pinball[1], rel=2e-3)
+        np.testing.assert_allclose(found[:, column], expected, atol=0.15)
+
+
+def test_a_penalty_of_a_number_is_chosen_on_held_out_rows():
+    from tltf.heads.solving.quantiles import Aims, path
+
+    features = RNG.normal(size=(60, 80)).astype("float32")
+    numbers = features[:, 0] + 0.1 * RNG.normal(size=60)
+    copies = np.repeat(np.arange(30), 2)
+    solution = path(Aims(features, numbers, np.ones(60)), (0.5,), groups=copies)
+    errors = {row["penalty"]: row["val_mean_absolute_error"] for row in solution.rows}
+    assert errors[solution.penalty] == min(errors.values()) and solution.has_converged
+    assert solution.kernel.shape == (80, 1) and solution.bias.shape == (1,)

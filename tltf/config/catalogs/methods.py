@@ -27,6 +27,7 @@ METHODS = {
         title="fine-tuned on pairs",
         paper="Tunstall et al. 2022, arXiv:2209.11055",
         defaults="contrast",
+        passes=2,
     ),
     "prototypes": MethodRow(
         "tltf.methods.prototypes:prototypes",
@@ -53,14 +54,14 @@ METHODS = {
     "zero_shot": MethodRow(
         "tltf.methods.zero_shot:zero_shot",
         {
-            "template": "This text is about {label}.",
+            "template": "auto",
             "descriptions": "",
             "name_weight": None,
             "center": True,
         },
         "no labels: makes the head of the names of the classes; name_weight=auto adds a few labels",
         title="zero-shot",
-        paper="Yin et al. 2019, arXiv:1909.00161",
+        paper="Yin et al. 2019, arXiv:1909.00161, and Norouzi et al. 2014, arXiv:1312.5650",
         defaults="linear_probe",
         paths=("descriptions",),
     ),

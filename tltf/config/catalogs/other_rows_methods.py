@@ -85,6 +85,15 @@ OTHER_ROWS_METHODS = {
         defaults="linear_probe",
         reads=("target", "unlabelled"),
     ),
+    "label_propagation": MethodRow(
+        "tltf.methods.label_propagation:label_propagation",
+        {"neighbors": 20, "alpha": 0.9, "balanced": True, "family": "logistic"},
+        "spreads labels to near rows of --unlabelled_data, then fits a light head on all of them",
+        title="label propagation",
+        paper="Zhou et al. 2003; Iscen et al. 2019, arXiv:1904.04717",
+        defaults="linear_probe",
+        reads=("unlabelled", "target"),
+    ),
     "align": MethodRow(
         "tltf.methods.domain_moments:align",
         {

@@ -19,6 +19,7 @@ class Row:
         licence: the licence of the weights or the data; empty for code of tltf's own.
         extra: the extra that must be installed; empty for none.
         paths: the names of those arguments that are files or folders.
+        calls: the names of those arguments that are call strings of the same catalog.
         check: `package.module:callable` that takes the arguments and raises FlagError where no
             data could fit them; it needs no TensorFlow.
         title: its name as headings of reports have it, for backbones and methods.
@@ -33,6 +34,7 @@ class Row:
     licence: str = ""
     extra: str = ""
     paths: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
     check: str = ""
     title: str = ""
     modality: str = ""
@@ -95,6 +97,7 @@ class MethodRow(Row):
             that the data has; () for a method that learns from labelled rows alone.
         needs: the flags without which it has nothing to start from.
         several_heads: whether it trains several heads on one network.
+        passes: how often an epoch reads each training row, about.
     """
 
     defaults: str = "fine_tune"
@@ -102,6 +105,7 @@ class MethodRow(Row):
     reads: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     several_heads: bool = False
+    passes: int = 1
 
 
 @dataclasses.dataclass(frozen=True)

@@ -93,6 +93,7 @@ SOURCES = {
         {"run": str, "data": str, "replay": 5.0},
         "new rows with rows that an earlier run was trained on; tltf.update trains on it",
         paths=("run",),
+        calls=("data",),
     ),
     "sequence": Row(
         "tltf.data.sources.steps:sequence",
@@ -106,6 +107,7 @@ SOURCES = {
         },
         "data sets in turn, one a step; memory=N keeps rows of earlier steps; rows=step|memory|all are trained on",
         paths=("kept",),
+        calls=("steps",),
     ),
     "class_steps": Row(
         "tltf.data.sources.steps:class_steps",
@@ -121,6 +123,7 @@ SOURCES = {
         },
         "the classes of one data set, a few new ones a step; order=SEED shuffles them; otherwise as sequence",
         paths=("kept",),
+        calls=("data",),
     ),
     "vader": Row(
         "tltf.data.sources.samples:vader",

@@ -164,6 +164,14 @@ def to_png(contents: bytes) -> bytes:
     return buffer.getvalue()
 
 
+def encode_array(image: np.ndarray) -> bytes:
+    """The PNG bytes of uint8[H, W] or uint8[H, W, C], C of 1, 3 or 4, without loss."""
+    pixels = image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image
+    buffer = io.BytesIO()
+    Image.fromarray(np.asarray(pixels)).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
 def _register_heic() -> None:
     import pillow_heif
 

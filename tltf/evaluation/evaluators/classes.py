@@ -9,7 +9,14 @@ import numpy as np
 
 from tltf.data.source import Source
 from tltf.evaluation import baselines, binary_curves, bootstrap, classification
-from tltf.evaluation.baseline_row import LIGHT_HEAD, ORACLE, BaselineRow, Gain, PairedDifference
+from tltf.evaluation.baseline_row import (
+    CLASSICAL,
+    LIGHT_HEAD,
+    ORACLE,
+    BaselineRow,
+    Gain,
+    PairedDifference,
+)
 from tltf.evaluation.baselines import Examples
 from tltf.evaluation.evaluators import belief_sections, binary_sections, class_sections
 from tltf.evaluation.evaluators.evaluator import ArrayEvaluator
@@ -74,6 +81,7 @@ class ClassEvaluator(ArrayEvaluator):
             "logistic_regression": "logistic regression on frozen features",
             LIGHT_HEAD: "tuned light head on frozen features",
             ORACLE: "tuned light head on the labels of --target_data",
+            CLASSICAL: "words, or edges and colours, without a pretrained network",
         },
         constant_answer="always answering the most frequent class",
         linear_model="logistic regression",

@@ -27,12 +27,14 @@ class ExplainedInput:
         value: the input as the model takes it; None where it could not be read.
         prediction: the answer, or why there is none.
         explanations: one per method; () where there is no answer.
+        task: whose answer it is, where the run has several heads; otherwise empty.
     """
 
     id: str
     value: object
     prediction: Prediction
     explanations: tuple[Explanation, ...] = ()
+    task: str = ""
 
     @property
     def answer(self) -> str:
@@ -51,6 +53,7 @@ class ExplainedInput:
             return {"id": self.id, "error": self.prediction.error}
         return {
             "id": self.id,
+            **({"task": self.task} if self.task else {}),
             "answer": self.prediction.answer,
             **({} if self.prediction.is_sure else {"is_sure": False}),
             "scores": self.prediction.scores,
@@ -94,7 +97,7 @@ def page(title: str, rows: Sequence[ExplainedInput], checks: Sequence[str], temp
         "checks": checks,
         "rows": [(row, _picture(row), _shown(row)) for row in good],
         "errors": [row for row in rows if row.prediction.error],
-        "counted": count_of(len(good), "input"),
+        "counted": count_of(sum(row.task == good[0].task for row in good), "input"),
     }
     return templating.render(template, values)
 
@@ -147,4 +150,5 @@ def line(row: ExplainedInput) -> str:
         if found.error is not None:
             text += f" ({_exactness(found)})"
         told.append(text)
-    return f"{row.id}: {row.answer}; {'; '.join(told)}"
+    of_task = f"{row.task} " if row.task else ""
+    return f"{row.id}: {of_task}{row.answer}; {'; '.join(told)}"

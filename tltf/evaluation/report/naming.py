@@ -6,7 +6,7 @@ import pathlib
 import re
 from typing import Any
 
-from tltf.config import call_strings, task_heads
+from tltf.config import call_strings, data_sets, task_heads
 from tltf.config.catalogs import BACKBONES, METHODS, SOURCES
 from tltf.errors import FlagError
 from tltf.evaluation.report import folds
@@ -78,6 +78,8 @@ def data_name(text: str, folder: str = "") -> str:
         text: the call string of the data.
         folder: the run folder, after which data in memory is named.
     """
+    if data_sets.are_several(text):
+        return " and ".join(data_name(own) for own in data_sets.texts_of(text).values())
     source = call_strings.name_of(text)
     if source == call_strings.IN_MEMORY:
         name = pathlib.PurePath(folder).name

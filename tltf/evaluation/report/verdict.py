@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tltf.config.call_strings import IN_MEMORY
 from tltf.evaluation import evaluators
-from tltf.evaluation.baseline_row import LIGHT_HEAD, BaselineRow, Gain
+from tltf.evaluation.baseline_row import CLASSICAL, LIGHT_HEAD, BaselineRow, Gain
 from tltf.evaluation.report.report import Report
 from tltf.evaluation.report.wording import BAD, GOOD, NEUTRAL, UNCLEAR, Wording, count_of
 from tltf.evaluation.split_metrics import SplitMetrics
@@ -100,6 +100,7 @@ def _rivals(report: Report, metrics: SplitMetrics) -> Iterator[_Rival]:
     for name, title, method in (
         (judge.linear_name, linear_title, judge.linear_method(report.options or {})),
         (LIGHT_HEAD, _light_title(report), "probe"),
+        (CLASSICAL, "a classifier without a pretrained network", ""),
         ("scratch", SCRATCH_TITLE, "scratch"),
     ):
         gain = _gain(rows.get(name), judge.wording)
@@ -138,7 +139,7 @@ def _worse(report: Report, rival: _Rival, said: Wording, is_constant_beaten: boo
         text += " The rows of the target did harm, which is called negative transfer."
     if not is_constant_beaten:
         text += f" It is no better than {said.constant_answer} either."
-    if rival.method == (report.options or {}).get("method"):
+    if not rival.method or rival.method == (report.options or {}).get("method"):
         return Verdict(BAD, text)
     return Verdict(BAD, text, train_command(report, *method_flags(rival.method)))
 

@@ -41,12 +41,14 @@ class Points:
 def points_of(model: TransferModel, most: int = MOST_POINTS) -> Points | None:
     """The points of the test split, else of the validation split; None without both.
 
+    A model of several heads has none, since a row has no single label.
+
     Args:
         model: with its splits, and with the scores that they were judged by.
         most: rows, drawn by the run's seed where the split has more.
     """
     role = next((role for role in ("test", "validation") if model.splits.get(role)), None)
-    if role is None:
+    if role is None or model.core.joint:
         return None
     part = model.splits[role]
     rows = np.arange(len(part))

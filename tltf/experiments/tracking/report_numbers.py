@@ -13,11 +13,14 @@ def numbers_of(report: Report) -> dict[str, float]:
     Names are `test/accuracy` with `test/accuracy_low` and `test/accuracy_high`, the bounds of its
     interval; `validation/...` likewise; `baseline/logistic/accuracy`, and `gain/logistic/accuracy`
     with its bounds; `folds/accuracy_deviation`; `seconds/total`; `parameters/trainable`. The headline metrics of a cross-validation are means
-    over its folds, as on its page.
+    over its folds, as on its page. Those of several tasks have the task before them, `stars/test/loss`.
     """
     role, main = report.main_split()
     splits = {"validation": report.validation, "test": report.test} | {role: main}
     found = dict[str, float]()
+    for block in report.tasks or ():
+        for name, metrics in (("validation", block.validation), ("test", block.test)):
+            found |= dict(_of_split(f"{block.task}/{name}", metrics)) if metrics else {}
     for name, metrics in splits.items():
         found |= dict(_of_split(name, metrics)) if metrics else {}
     for name, row in (report.baselines or {}).items():

@@ -1,6 +1,7 @@
 """The rows that light heads are fitted on, and the three kinds of models that they may be."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import ClassVar, TypeAlias
 
@@ -37,6 +38,14 @@ class FrozenRows:
         """Some of the rows."""
         groups = None if self.groups is None else self.groups[rows]
         return FrozenRows(self.features[rows], self.targets[rows], self.weights[rows], groups)
+
+    @functools.cached_property
+    def standardised(self) -> "Standardised":
+        """The Standardised of the rows with a weight above 0, which several families take."""
+        keep = np.flatnonzero(self.weights)
+        weights = self.weights[keep] / self.weights[keep].sum()
+        given = StandardInputs(np.asarray(self.features), keep, weights)
+        return Standardised(given[slice(None)], self.targets[keep], weights, given)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,6 +173,10 @@ class Family:
     name: ClassVar[str]
     takes_absent_classes: ClassVar[bool] = False
     """Whether it has a model for classes that no row has."""
+    is_steady: ClassVar[bool] = False
+    """Whether it is taken among equals once there are enough rows."""
+    least_beside_others: ClassVar[int] = 0
+    """Rows below which it is tried alone only, as cross-validation on few rows thinks too well of it."""
 
     def settings(self, num_rows: int, num_classes: int) -> Sequence[float]:
         """The settings that are tried on so many rows; () where it is not worth the time."""
@@ -193,14 +206,6 @@ class Standardised:
     targets: np.ndarray
     weights: np.ndarray
     given: StandardInputs
-
-    @classmethod
-    def of(cls, rows: FrozenRows) -> "Standardised":
-        """The rows with a weight above 0."""
-        keep = np.flatnonzero(rows.weights)
-        weights = rows.weights[keep] / rows.weights[keep].sum()
-        given = StandardInputs(np.asarray(rows.features), keep, weights)
-        return cls(given[slice(None)], rows.targets[keep], weights, given)
 
     def to_features(self, kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`(float32[d, K], float32[K])` for features as they are, of float[r, K] and float[K]."""

@@ -21,6 +21,7 @@ class Logistic(Family):
     """Multinomial logistic regression with an L2 penalty, see `convex`."""
 
     name = "logistic"
+    is_steady = True
 
     def settings(self, num_rows: int, num_classes: int) -> Sequence[float]:
         """Penalties, strong to weak."""
@@ -53,7 +54,7 @@ class Ridge(Family):
 
     def solve(self, rows: FrozenRows, settings: Sequence[float]) -> Sequence[LightModel]:
         """A model for each penalty, by one eigenvalue decomposition."""
-        given = Standardised.of(rows)
+        given = rows.standardised
         with blas_threads.limit_threads(given.inputs.size):
             weighted = given.inputs * given.weights[:, None]
             values, vectors = linalg.eigh(weighted.T @ given.inputs, check_finite=False)
@@ -90,7 +91,7 @@ class ClassMeans(Family):
         return [self._by_cosine(rows) if s else self._by_distance(rows) for s in settings]
 
     def _by_distance(self, rows: FrozenRows) -> Linear:
-        given = Standardised.of(rows)
+        given = rows.standardised
         means = means_of_classes(given)
         return given.linear(means.T, -0.5 * (means**2).sum(axis=1))
 
@@ -121,7 +122,7 @@ class ShrunkDiscriminant(Family):
 
     def solve(self, rows: FrozenRows, settings: Sequence[float]) -> Sequence[LightModel]:
         """A model for each share, by one eigenvalue decomposition."""
-        given = Standardised.of(rows)
+        given = rows.standardised
         means, shares = means_of_classes(given), given.weights @ given.targets
         with blas_threads.limit_threads(given.inputs.size):
             weighted = given.inputs * given.weights[:, None]

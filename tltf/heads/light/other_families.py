@@ -21,10 +21,11 @@ class NearestExamples(Family):
     """The shares of the classes among the nearest training examples, see `Neighbors`.
 
     Cover & Hart 1967, IEEE Trans. Inf. Theory 13(1), weighted by cosines after centering. Weights only say
-    which rows are stored.
+    which rows are stored. Beside the other families it is tried from 300 rows on: with fewer it was chosen too often.
     """
 
     name = "neighbors"
+    least_beside_others = 300
     most_rows = 5000
     """Rows above which it is not tried: all of them would be in the model."""
 
@@ -68,7 +69,7 @@ class HiddenLayer(Family):
 
     def solve(self, rows: FrozenRows, settings: Sequence[float]) -> Sequence[LightModel]:
         """A model for each penalty."""
-        given = Standardised.of(rows)
+        given = rows.standardised
         with blas_threads.limit_threads(given.inputs.size):
             return [self._solve(given, penalty) for penalty in settings]
 

@@ -21,7 +21,7 @@ class Example:
 
     Args:
         values: a text for each field, or the path of a picture.
-        label: the true label, or the true number, as text.
+        label: the true label, or the true number, as text; of several tasks each behind its name.
     """
 
     values: tuple[str, ...]
@@ -55,10 +55,24 @@ def examples_of(
         return []
     rows = drawn_rows(part, count, seed)
     shown = part.take(np.array(rows, np.int64))
-    judge = evaluators.evaluator_for(model.core.head)
-    labels = map(str, judge.truths(np.asarray(shown.labels), model.class_names))
+    labels = _truths(model, shown)
     values = _values(shown, folder)
     return [Example(value, label) for value, label in zip(values, labels, strict=True)]
+
+
+def _truths(model: ServedModel, part: Source) -> list[str]:
+    """The true answer of each row as text; of several tasks those that are known, `stars: 4; topic: film`."""
+    if not model.core.joint:
+        judge = evaluators.evaluator_for(model.core.head)
+        return [*map(str, judge.truths(np.asarray(part.labels), model.class_names))]
+    told = [list[str]() for _ in part.ids]
+    for task, own in model.core.heads.items():
+        judge, rows = evaluators.evaluator_for(own.head), part.of_task(task)
+        places = np.flatnonzero(part.label_fields[task].known).tolist()
+        truths = judge.truths(np.asarray(rows.labels), own.class_names)
+        for place, truth in zip(places, truths, strict=True):
+            told[place].append(f"{task}: {truth}")
+    return ["; ".join(parts) for parts in told]
 
 
 def drawn_rows(part: Source, count: int, seed: int) -> list[int]:

@@ -1,84 +1,22 @@
 """The page of tltf.demo, made with Gradio: inputs, an answer and what it rests on, and examples."""
 
 import contextlib
-import dataclasses
 import functools
-import pathlib
 import types
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from tltf.config.command_options import DemoOptions
 from tltf.data.images import small_pictures
 from tltf.data.images.preprocessing import ImagePreprocessing
-from tltf.evaluation import evaluators
-from tltf.evaluation.report import naming, templating
-from tltf.evaluation.report.report import Report, run_report
-from tltf.models import loading
+from tltf.evaluation.report import templating
 from tltf.models.prediction import Prediction
-from tltf.models.transfer_model import TransferModel
 from tltf.serving.demo import opening
 from tltf.serving.demo.answers import shown_answer
-from tltf.serving.demo.examples import Example, examples_of
-from tltf.serving.demo.explanations import explainer_of
+from tltf.serving.demo.trial import Answering, Asked, Trial, trial_of
 
 MOST_CLASSES = 10
 """Classes whose probabilities are shown, the most probable first."""
-Explain = Callable[[tuple[str, ...], Prediction], str]
-"""What an answer rests on, as HTML; of the values of the fields, and the answer to them."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Trial:
-    """A model that is tried on a page.
-
-    Args:
-        model: that answers.
-        heading: of the page.
-        about: what stands below the heading, in Markdown.
-        examples: inputs to begin with; () for none.
-        explain: shows what an answer rests on; None for no explanation.
-    """
-
-    model: TransferModel
-    heading: str
-    about: str
-    examples: tuple[Example, ...] = ()
-    explain: Explain | None = None
-
-    def answer(self, values: tuple[str | None, ...]) -> Prediction | None:
-        """The answer to a value per field; None where a field is empty."""
-        given = tuple(value for value in values if value)
-        if len(given) < len(values):
-            return None
-        found = self.model.predict([given if len(given) > 1 else given[0]])
-        (prediction,) = cast("list[Prediction]", found)
-        return prediction
-
-
-class Asked:
-    """What somebody asked last; the page has one for each of its visitors.
-
-    An explanation takes longer than an answer, so that the next input may be answered before it is
-    there: then it is not shown.
-    """
-
-    def __init__(self) -> None:
-        self._last: tuple[tuple[str, ...], Prediction] | None = None
-
-    def put(self, values: tuple[str | None, ...], prediction: Prediction | None) -> None:
-        """Keeps an input with its answer; None where there was nothing to answer."""
-        self._last = None
-        if prediction is not None and not prediction.error:
-            self._last = (cast("tuple[str, ...]", values), prediction)
-
-    def explained(self, explain: Explain) -> str | None:
-        """HTML of what the last answer rests on; empty without one, None where there is a newer one."""
-        asked = self._last
-        if asked is None:
-            return ""
-        shown = explain(*asked)
-        return shown if self._last is asked else None
 
 
 def serve(options: DemoOptions) -> None:
@@ -91,39 +29,6 @@ def serve(options: DemoOptions) -> None:
     with opening.gradio_for_a_page() as (gradio, folder):
         page = build(trial_of(options, folder), gradio)
         opening.show(page, options, templating.render("explained.css", {}) + CSS)
-
-
-def trial_of(options: DemoOptions, folder: pathlib.Path) -> Trial:
-    """The Trial of a run.
-
-    Args:
-        options: of the command.
-        folder: where pictures of examples are written.
-    """
-    model, report = loading.load_one_head(options.run, "tltf.demo"), run_report(options.run)
-    heading = naming.title(report) if report else pathlib.Path(options.run).resolve().name
-    return Trial(
-        model,
-        heading,
-        _about(report),
-        tuple(examples_of(model, options.run, options.examples, folder)),
-        explainer_of(model, options.explainer),
-    )
-
-
-def _about(report: Report | None) -> str:
-    """The headline metric of the run with its interval; empty where there is none."""
-    role, metrics = report.main_split() if report else ("", None)
-    if metrics is None:
-        return ""
-    said = evaluators.wording_for(metrics)
-    value = said.value(metrics.scores.get(said.metric))
-    bounds = templating.interval_text(metrics.intervals.get(said.metric), said.value)
-    counted = f"{metrics.num_examples:,} examples" if metrics.num_examples is not None else ""
-    name = f"{role[:1].upper()}{role[1:]} {said.title}"
-    return ", ".join(
-        filter(None, [f"{name} {value}" + (f" ({bounds})" if bounds else ""), counted])
-    )
 
 
 TINY_PX = 64
@@ -199,19 +104,19 @@ def _are_tiny(trial: Trial) -> bool:
     return side < TINY_PX
 
 
-class _Outputs:
-    """The components that show an answer, and then what it rests on."""
+class _HeadOutputs:
+    """The components that show the answer of one head, and then what it rests on."""
 
-    def __init__(self, gradio: types.ModuleType, trial: Trial) -> None:
-        self._gradio, self._trial = gradio, trial
-        has_classes = bool(trial.model.class_names) and trial.model.core.head.target in (
-            "class",
-            "labels",
-        )
+    def __init__(self, gradio: types.ModuleType, head: Answering) -> None:
+        self._gradio, self.head = gradio, head
+        names, target = head.model.class_names, head.model.core.head.target
+        has_classes = bool(names) and target in ("class", "labels")
+        if head.task:
+            gradio.Markdown(f"### {head.task}")
         text = gradio.Markdown(elem_classes="answer", min_height=40)
         probabilities = gradio.Label(
             label="Probabilities",
-            num_top_classes=min(MOST_CLASSES, len(trial.model.class_names)),
+            num_top_classes=min(MOST_CLASSES, len(names)),
             show_heading=False,
             visible=has_classes,
         )
@@ -221,11 +126,39 @@ class _Outputs:
             interactive=False,
             visible=not has_classes,
         )
-        self._explanation = gradio.HTML(
-            visible=trial.explain is not None, elem_classes="explanation", min_height=60
+        self.explanation = gradio.HTML(
+            visible=head.explain is not None, elem_classes="explanation", min_height=60
         )
-        self._asked = gradio.State(Asked())
-        self._components = [text, probabilities, quantiles, self._explanation]
+        self.asked = gradio.State(Asked())
+        self.components = [text, probabilities, quantiles, self.explanation]
+
+    def respond(
+        self, asked: Asked, values: tuple[str | None, ...], prediction: Prediction | None
+    ) -> tuple[Any, ...]:
+        """What the components show; the last one waits for `explain`."""
+        own = prediction and self.head.own(prediction)
+        asked.put(values, own)
+        if own is None:
+            return "", None, None, ""
+        shown = shown_answer(own)
+        rows = [list(row) for row in shown.quantiles] or None
+        waiting = WAITING if self.head.explain and not own.error else ""
+        return shown.text, shown.probabilities or None, rows, waiting
+
+    def explain(self, asked: Asked) -> Any:
+        """What the last answer rests on; no change where a newer answer is there by now."""
+        if self.head.explain is None:
+            return ""
+        found = asked.explained(self.head.explain)
+        return self._gradio.skip() if found is None else found
+
+
+class _Outputs:
+    """The components of all heads that answer."""
+
+    def __init__(self, gradio: types.ModuleType, trial: Trial) -> None:
+        self._trial = trial
+        self._heads = [_HeadOutputs(gradio, head) for head in trial.heads]
 
     def answer_at(
         self, event: Callable[..., Any], fields: list[Any], is_in_api: bool = False
@@ -237,32 +170,27 @@ class _Outputs:
             fields: the components of the fields.
             is_in_api: whether programs may call it, as `/answer` and `/explain`.
         """
-        shown = [{"api_visibility": opening.PRIVATE}] * 2
-        if is_in_api:
-            shown = [{"api_name": "answer"}, {"api_name": "explain"}]
-        answered = event(self._respond, [self._asked, *fields], self._components, **shown[0])
-        if self._trial.explain is not None:
-            answered.then(
-                self._explain, self._asked, self._explanation, show_progress="minimal", **shown[1]
-            )
+        private = {"api_visibility": opening.PRIVATE}
+        named = {"api_name": "answer"} if is_in_api else private
+        asked = [head.asked for head in self._heads]
+        components = [part for head in self._heads for part in head.components]
+        last = event(self._respond, [*asked, *fields], components, **named)
+        for own in self._heads:
+            if own.head.explain is not None:
+                name = f"explain_{own.head.task}" if own.head.task else "explain"
+                named = {"api_name": name} if is_in_api else private
+                more = {"show_progress": "minimal", **named}
+                last = last.then(own.explain, own.asked, own.explanation, **more)
 
-    def _respond(self, asked: Asked, *values: str | None) -> tuple[Any, ...]:
-        """What the components show; the last one waits for `_explain`."""
+    def _respond(self, *given: Any) -> tuple[Any, ...]:
+        """What the components of all heads show, of what each was asked last and the values."""
+        asked, values = given[: len(self._heads)], given[len(self._heads) :]
         prediction = self._trial.answer(values)
-        asked.put(values, prediction)
-        if prediction is None:
-            return "", None, None, ""
-        shown = shown_answer(prediction)
-        rows = [list(row) for row in shown.quantiles] or None
-        waiting = WAITING if self._trial.explain and not prediction.error else ""
-        return shown.text, shown.probabilities or None, rows, waiting
-
-    def _explain(self, asked: Asked) -> Any:
-        """What the last answer rests on; no change where a newer answer is there by now."""
-        if self._trial.explain is None:
-            return ""
-        found = asked.explained(self._trial.explain)
-        return self._gradio.skip() if found is None else found
+        shown = [
+            head.respond(own, values, prediction)
+            for head, own in zip(self._heads, asked, strict=True)
+        ]
+        return tuple(part for parts in shown for part in parts)
 
 
 def _add_examples(

@@ -135,11 +135,11 @@ def open_input(options: MonitorOptions, about: About, before: State) -> LiveInpu
         beginning = file.read(BEGINNING_BYTES)
     table_hints.refuse_binary(beginning, path, "input")
     first = beginning.lstrip().split(b"\n", 1)[0].decode("utf-8-sig", "replace").rstrip("\r")
-    kind = log_rows.kind_of_log(first)
+    kind = log_rows.kind_of_log(first, options.task)
     takes_last = options.rest is True
     if kind and not options.predict_again:
         is_csv = kind == log_rows.CSV
-        logged = LogRows(about, kind, options.time)
+        logged = LogRows(about, kind, options.time, options.task)
         quote = b'"' if is_csv else b""
         return LiveInput(
             path, logged, before, quote=quote, has_header=is_csv, takes_last=takes_last
@@ -158,9 +158,8 @@ def open_input(options: MonitorOptions, about: About, before: State) -> LiveInpu
 def _predicted(options: MonitorOptions, path: pathlib.Path, beginning: bytes) -> "PredictedRows":
     """What predicts rows with the run's model."""
     command.load_tensorflow("loading the model")
-    from tltf.models import loading
+    from tltf.models import loading, task_models
     from tltf.serving.monitoring.predicted_rows import PredictedRows
 
-    return PredictedRows(
-        loading.load_one_head(options.run, "tltf.monitor"), options, path, beginning
-    )
+    model = task_models.chosen_model(loading.load(options.run), options.task, "tltf.monitor")
+    return PredictedRows(model, options, path, beginning)

@@ -23,16 +23,35 @@ _MILLISECONDS = 1e11
 """Numbers from which on a time stamp counts milliseconds since 1970, and not seconds."""
 
 
-def kind_of_log(first_line: str) -> str:
-    """CSV or JSON for the first line of a log of predictions; empty for any other file."""
+def kind_of_log(first_line: str, task: str = "") -> str:
+    """CSV or JSON for the first line of a log of predictions; empty for any other file.
+
+    Args:
+        first_line: of the file.
+        task: whose answers are read, of a run of several heads; otherwise empty.
+    """
     if first_line.lstrip().startswith("{"):
         try:
             row = json.loads(first_line)
         except ValueError:
             return ""
-        return JSON if isinstance(row, dict) and any(map(_is_answer, row)) else ""
+        own = _of_task(row, JSON, task) if isinstance(row, dict) else {}
+        has_none = bool(task) and isinstance(row, dict) and row.get(task, "") is None
+        return JSON if has_none or any(map(_is_answer, own)) else ""
     header: list[str] = next(csv.reader([first_line]), [])
-    return CSV if any(map(_is_answer, header)) else ""
+    own = _of_task(dict.fromkeys(header), CSV, task)
+    return CSV if any(map(_is_answer, own)) else ""
+
+
+def _of_task(row: dict[str, Any], kind: str, task: str) -> dict[str, Any]:
+    """The cells of a row that are of a task, named as those of a run of one head."""
+    if not task:
+        return row
+    if kind == JSON:
+        own = row.get(task)
+        return own if isinstance(own, dict) else {}
+    start = f"{task}_"
+    return {name.removeprefix(start): cell for name, cell in row.items() if name.startswith(start)}
 
 
 def _is_answer(column: str) -> bool:
@@ -46,10 +65,11 @@ class LogRows:
         about: what the run states of a row.
         kind: CSV or JSON.
         time: the column with the time of a row; empty for one of TIME_COLUMNS, where there is one.
+        task: whose answers are read, of a run of several heads; otherwise empty.
     """
 
-    def __init__(self, about: About, kind: str, time: str = "") -> None:
-        self.about, self.kind, self._time = about, kind, time
+    def __init__(self, about: About, kind: str, time: str = "", task: str = "") -> None:
+        self.about, self.kind, self._time, self._task = about, kind, time, task
 
     def read(self, records: Sequence[Record]) -> Answers:
         """The answers of some rows; those with an error, or that cannot be read, are bad rows.
@@ -65,7 +85,8 @@ class LogRows:
             if row is None:
                 continue
             time = time_of(row, self._time) or time
-            found = None if row.get("error") else self._answer(row, record)
+            own = _of_task(row, self.kind, self._task)
+            found = None if row.get("error") else self._answer(own, record)
             if found is not None:
                 texts.append(found[0])
                 scores.append(found[1])

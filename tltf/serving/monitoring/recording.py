@@ -9,9 +9,9 @@ import numpy as np
 from tltf.caching import frozen_outputs
 from tltf.caching.frozen_outputs import NotCached
 from tltf.data import label_kinds, run_data, trained_rows
-from tltf.data.source import TEST, VALIDATION, Source
+from tltf.data.source import TEST, VALIDATION, Source, Splits
 from tltf.errors import DataError, FlagError, StorageError
-from tltf.models import loading
+from tltf.models import loading, task_models
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import layout
 from tltf.serving.monitoring import reference
@@ -23,7 +23,7 @@ MOST_ROWS, MOST_FEATURES = 2000, 1000
 SEED = 0
 
 
-def record(trained: TransferModel, run: pathlib.Path) -> bool:
+def record(trained: TransferModel, run: pathlib.Path, task: str = "") -> bool:
     """Writes the reference of a model that has its splits; returns whether it could.
 
     It is of the validation split, or of the test split where there is no validation split. Scores that
@@ -32,34 +32,41 @@ def record(trained: TransferModel, run: pathlib.Path) -> bool:
     Args:
         trained: the model, which has been saved in the run folder.
         run: the run folder.
+        task: whose head the model has, of a run of several heads; otherwise empty.
     """
     role = next((name for name in (VALIDATION, TEST) if trained.splits.get(name)), None)
     if role is None or len(trained.splits[role]) < 2:
         return False
     made = _make(trained, trained.splits[role], role, run, trained.judged.get(role))
-    reference.write(run, made)
+    reference.write(run, made, task)
     return True
 
 
-def make(run: pathlib.Path) -> Reference:
+def make(run: pathlib.Path, task: str = "") -> Reference:
     """The reference of a run that was made without one, from its own data; it is kept in its folder.
+
+    Args:
+        run: the run folder.
+        task: see `record`.
 
     Raises:
         FlagError: there is no run, or its data is gone.
         DataError: the run has no rows that it was not trained on.
         ModelError: its files are refused.
     """
-    made = _make_again(run)
+    made = _make_again(run, task)
     try:
-        reference.write(run, made)
+        reference.write(run, made, task)
     except StorageError as error:
         warnings.warn(f"the reference is made again at each call: {error.what}", stacklevel=2)
     return made
 
 
-def _make_again(run: pathlib.Path) -> Reference:
+def _make_again(run: pathlib.Path, task: str = "") -> Reference:
     try:
         parts = run_data.load_parts(str(run))
+        if task and all(task in part.label_fields for part in parts.values()):
+            parts = Splits({role: part.of_task(task) for role, part in parts.items()})
     except (FlagError, DataError) as error:
         what = f"the run has no {layout.REFERENCE}, and its data cannot be read: {error.what}"
         raise FlagError(
@@ -76,7 +83,8 @@ def _make_again(run: pathlib.Path) -> Reference:
         raise DataError(
             what, flag="run", place=run, fix="a run with --split=holdout(validation=.1)"
         )
-    return _make(loading.load_one_head(run, "tltf.monitor"), part, role, run)
+    model = task_models.chosen_model(loading.load(run), task, "tltf.monitor")
+    return _make(model, part, role, run)
 
 
 def _make(

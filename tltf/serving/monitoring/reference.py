@@ -68,8 +68,18 @@ class Reference:
         return len(self.answers)
 
 
-def write(run: pathlib.Path, reference: Reference) -> None:
+def folder_of(run: pathlib.Path, task: str = "") -> pathlib.Path:
+    """The folder of a reference: that of the run, or of one of its tasks."""
+    return layout.task_folder(run, task) if task else pathlib.Path(run)
+
+
+def write(run: pathlib.Path, reference: Reference, task: str = "") -> None:
     """Writes the reference into a run folder; the file is whole or absent.
+
+    Args:
+        run: the run folder.
+        reference: of the run, or of one of its tasks.
+        task: its name, of a run of several heads; otherwise empty.
 
     Raises:
         StorageError: it cannot be written.
@@ -82,7 +92,9 @@ def write(run: pathlib.Path, reference: Reference) -> None:
     content = save(
         {name: np.ascontiguousarray(array) for name, array in arrays.items()}, {_ABOUT: about}
     )
-    with atomic_files.replace_file(pathlib.Path(run) / layout.REFERENCE, "wb") as file:
+    path = folder_of(run, task) / layout.REFERENCE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_files.replace_file(path, "wb") as file:
         file.write(content)
 
 
@@ -95,16 +107,21 @@ def weights_sha256(run: pathlib.Path) -> str:
     return str(model_folder.open_folder(run).manifest["files"][model_folder.WEIGHTS])
 
 
-def read_current(run: pathlib.Path) -> Reference | None:
+def read_current(run: pathlib.Path, task: str = "") -> Reference | None:
     """The reference of the model in a run folder; None without one, or where it is of other weights.
+
+    Args:
+        run: the run folder.
+        task: see `write`.
 
     Raises:
         FlagError, ModelError: there is no model, or a file is damaged.
     """
     current = weights_sha256(run)
-    if not (pathlib.Path(run) / layout.REFERENCE).exists():
+    folder = folder_of(run, task)
+    if not (folder / layout.REFERENCE).exists():
         return None
-    found = read(run)
+    found = read(folder)
     return found if found.about.model_sha256 == current else None
 
 

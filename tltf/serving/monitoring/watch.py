@@ -16,8 +16,8 @@ from tltf.config.catalogs.row import Row
 from tltf.config.checks import require
 from tltf.config.command_options import MonitorOptions
 from tltf.console import command, signals
-from tltf.errors import FlagError
-from tltf.runs import layout
+from tltf.errors import FlagError, choices_text
+from tltf.runs import layout, model_folder
 from tltf.serving.monitoring import look, page, reference, state, webhook
 from tltf.serving.monitoring.alarms.alarm import Alarm, View
 from tltf.serving.monitoring.answers import Answers
@@ -101,10 +101,12 @@ def run(options: MonitorOptions) -> Watched:
     check(options)
     alarms = pick_alarms(options.alarm)
     run_folder = pathlib.Path(options.run)
-    folder = pathlib.Path(options.output) if options.output else run_folder / layout.MONITOR
-    found = reference.read_current(run_folder)
+    require_task(run_folder, options.task)
+    own_folder = reference.folder_of(run_folder, options.task) / layout.MONITOR
+    folder = pathlib.Path(options.output) if options.output else own_folder
+    found = reference.read_current(run_folder, options.task)
     with state.claim(folder):
-        own, notes = (found, []) if found else _made_reference(run_folder)
+        own, notes = (found, []) if found else _made_reference(run_folder, options.task)
         for _, alarm in alarms:
             alarm.check(own.about)
         before, more = _begin(folder, options, own)
@@ -124,12 +126,31 @@ def run(options: MonitorOptions) -> Watched:
     return Watched(own, after, looks, rung, waiting, notes, alarms, path, "\n".join(text))
 
 
-def _made_reference(run_folder: pathlib.Path) -> tuple[Reference, list[str]]:
+def require_task(run_folder: pathlib.Path, task: str) -> None:
+    """Checks that --task names one of several heads of a run, or is empty for a run of one.
+
+    Raises:
+        FlagError, ModelError: there is no model, or no such task.
+    """
+    stored = model_folder.open_folder(run_folder).manifest["core"].get("class_names")
+    tasks = list(stored) if isinstance(stored, dict) else []
+    if tasks and task not in tasks:
+        said = (
+            f"has no task {task!r}" if task else "has several heads, which are watched one by one"
+        )
+        what = f"the run {said} (choices: {choices_text(task, tasks)})"
+        raise FlagError(what, flag="task", fix=f"--task={tasks[0]}")
+    if task and not tasks:
+        what = f"{task!r} is named, and the run has one head, which needs no name"
+        raise FlagError(what, flag="task", fix="leave --task out")
+
+
+def _made_reference(run_folder: pathlib.Path, task: str) -> tuple[Reference, list[str]]:
     """`(reference, notes)` of a run without a reference of its present model."""
     command.load_tensorflow("making the reference of the run")
     from tltf.serving.monitoring import recording
 
-    made = recording.make(run_folder)
+    made = recording.make(run_folder, task)
     return made, ["The run had no reference of its model; it was made from the run's own data."]
 
 

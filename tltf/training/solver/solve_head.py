@@ -1,5 +1,6 @@
 """A linear probe solved to convergence: the convex way to train a head of one dense layer."""
 
+import dataclasses
 import math
 
 import keras
@@ -7,10 +8,13 @@ import numpy as np
 import tensorflow as tf
 
 from tltf.caching.row_buffer import RowBuffer
+from tltf.data import label_kinds
 from tltf.errors import FlagError
 from tltf.files import assets
-from tltf.heads.solving import convex
+from tltf.heads.head import Head
+from tltf.heads.solving import convex, quantiles
 from tltf.heads.solving.convex import Solution
+from tltf.heads.solving.quantiles import Aims
 from tltf.models.forward import ForwardPass
 
 
@@ -20,6 +24,7 @@ def solve(
     validation: tuple[np.ndarray, ...] | None,
     label_smoothing: float = 0.0,
     groups: np.ndarray | None = None,
+    head: Head | None = None,
 ) -> Solution:
     """Puts the optimal kernel and bias into the head; returns the `convex.Solution`.
 
@@ -32,19 +37,46 @@ def solve(
         validation: (float32[M, d], int[M] labels), or None.
         label_smoothing: see `losses.CrossEntropy`.
         groups: int[N], the row of the data that each row comes from; see `convex.path`.
+        head: of the layer; None for one class per row. One that predicts a number is solved for by
+            `quantiles.path`.
     """
     features, targets, weights = training
-    targets = smoothed(targets, dense.units, label_smoothing)
-    solution = convex.path(features, targets, validation, weights=weights, groups=groups)
+    if head is not None and head.target == label_kinds.NUMBER:
+        judged = None if validation is None else _aims(head, *validation)
+        aims = _aims(head, features, targets, weights)
+        solution = quantiles.path(aims, head.quantiles, judged, groups=groups)  # type: ignore[attr-defined]
+    else:
+        targets = smoothed(targets, dense.units, label_smoothing)
+        solution = convex.path(features, targets, validation, weights=weights, groups=groups)
     dense.kernel.assign(solution.kernel)
     dense.bias.assign(solution.bias)
     return solution
 
 
+@dataclasses.dataclass(frozen=True)
+class ReadExamples:
+    """The examples of a dataset, each read once.
+
+    Args:
+        features: float32[N, d].
+        targets: name of an output -> int[N] or float[N, ...].
+        weights: name of an output -> float[N].
+    """
+
+    features: np.ndarray
+    targets: dict[str, np.ndarray]
+    weights: dict[str, np.ndarray]
+
+    @property
+    def only(self) -> convex.Examples:
+        """`(features, targets, weights)` of the only output."""
+        return self.features, *self.targets.values(), *self.weights.values()  # type: ignore[return-value]
+
+
 def read_examples(
     dataset: tf.data.Dataset, prefix: keras.Model | None = None, limit_bytes: float = math.inf
-) -> convex.Examples:
-    """`(features, targets, weights)` of a dataset of (inputs, targets, weights), each read once.
+) -> ReadExamples:
+    """The ReadExamples of a dataset of (inputs, targets, weights).
 
     Args:
         dataset: tf.data.Dataset; its inputs are one vector per example where `prefix` is None.
@@ -60,10 +92,22 @@ def read_examples(
     for inputs, targets, weights in dataset:
         if not prefix:
             features.add(np.asarray(inputs[name]))
-        kept.append((np.asarray(*targets.values()), np.asarray(*weights.values())))
-    every_target, every_weight = (np.concatenate(parts) for parts in zip(*kept, strict=True))
+        kept.append((targets, weights))
+    every_target, every_weight = (
+        {key: np.concatenate([np.asarray(part[key]) for part in parts]) for key in parts[0]}
+        for parts in zip(*kept, strict=True)
+    )
     whole = ForwardPass(prefix, name)(dataset) if prefix else features.array()
-    return whole, every_target, every_weight
+    return ReadExamples(whole, every_target, every_weight)
+
+
+def _aims(
+    head: Head, features: np.ndarray, numbers: np.ndarray, weights: np.ndarray | None = None
+) -> Aims:
+    """The Aims of a head that predicts a number, in the unit of its logits."""
+    own = (np.asarray(numbers, np.float64) - (head.center or 0.0)) / head.unit  # type: ignore[attr-defined]
+    given = np.ones(len(own)) if weights is None else np.asarray(weights, np.float64)
+    return Aims(features, own, given)
 
 
 def read_features(
