@@ -21,7 +21,7 @@ import tempfile
 import time
 
 import domain_rows
-import few_shot_methods
+import few_label_runs
 import measuring
 import numpy as np
 
@@ -83,7 +83,7 @@ class Measurements:
     def __init__(self, options):
         self.options, self.folder = options, pathlib.Path(options.folder).resolve()
         self.notebook = measuring.Notebook(self.folder / "domains.jsonl")
-        self.flags = few_shot_methods.keywords(options.flags.split())
+        self.flags = few_label_runs.keywords(options.flags.split())
         self.seeds = [int(seed) for seed in options.seeds.split(",")]
         self.opened = {}
 

@@ -36,13 +36,16 @@ def accuracy_of(arrays, number):
         discriminator=keras.Sequential(
             [layers.Dense(UNITS, activation="relu"), layers.Dense(1, activation="sigmoid")]
         ),
-        loss="sparse_categorical_crossentropy",
+        loss="categorical_crossentropy",
         optimizer=keras.optimizers.Adam(1e-3),
         verbose=0,
         random_state=number,
     )
     epochs = max(round(STEPS * BATCH_SIZE / max(len(source), len(target))), 1)
-    model.fit(source, labels.astype("float32"), target, epochs=epochs, batch_size=BATCH_SIZE)
+    answered = np.eye(num_classes, dtype="float32")[
+        labels
+    ]  # it gives labels the shape of predictions
+    model.fit(source, answered, target, epochs=epochs, batch_size=BATCH_SIZE)
     return float((np.asarray(model.predict(test)).argmax(axis=1) == answers).mean())
 
 

@@ -60,6 +60,7 @@ def test_the_page_has_a_picture_and_the_command_that_trains_the_first(ranked):
     text = (ranked / "ranking.html").read_text()
     saved = json.loads((ranked / "ranking.json").read_text())
     assert "<svg" in text and "LogME" in text and "milliseconds an example" in text
+    assert "mathdefault" not in text and "of 3 classes" in text
     first = saved["networks"][0]["flags"]
     assert f"image_size_px={first['image_size_px']}" in text and "tltf.train" in text
 
@@ -87,7 +88,7 @@ def test_a_note_names_the_network_that_another_score_would_take():
 
     found = [network("a", probe=0.9), network("b", log_me=0.2)]
     (note,) = ranking._notes(found, "probe")
-    assert note == "By log_me the first would be b, 96 px, stage_3."
+    assert note == "By LogME the first would be b, 96 px, stage_3."
     whole = ranking.Ranking(found, "probe", "digits", 60, 10, [note])
     shown = page.terminal_text(whole, None)
     assert "90.0%" in shown and "--head=classify(features=stage_3)" in shown

@@ -10,17 +10,10 @@ from tltf.console import lines
 from tltf.evaluation.report import plots, templating, writer
 from tltf.evaluation.report.sections import NAME, NUMBER, Column, Row, Table
 from tltf.evaluation.report.wording import NOTHING, count_of, percent
-from tltf.experiments.ranking.ranking import Ranking, name_of
+from tltf.experiments.ranking.ranking import TITLES, Ranking, name_of
 from tltf.files import atomic_files
 from tltf.runs import layout
 
-TITLES = {
-    "probe": "light head",
-    "log_me": "LogME",
-    "h_score": "H-score",
-    "nearest": "nearest 5",
-}
-"""Name of a score -> the title of its column."""
 SHARES = ("probe", "nearest")
 """Scores that are accuracies."""
 
@@ -56,10 +49,9 @@ def _values(found: Ranking) -> dict[str, Any]:
 
 def about(found: Ranking) -> str:
     """What was looked at, in a sentence."""
-    rows, classes = count_of(found.num_rows, "training row"), count_of(found.num_classes, "class")
-    return (
-        f"{count_of(len(found.networks), 'network')} on {rows} of {classes}, none of them trained."
-    )
+    rows, networks = count_of(found.num_rows, "training row"), len(found.networks)
+    places = f"{networks} networks or places in one" if networks > 1 else "1 network"
+    return f"{places} on {rows} of {found.num_classes:,} classes, none of them trained."
 
 
 def table(found: Ranking) -> Table:
@@ -108,6 +100,8 @@ def picture(found: Ranking) -> str:
                 fontsize=9,
             )
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_formatter(lambda value, _: "")
         axes.margins(x=0.35, y=0.15)
         axes.set_xlabel("milliseconds an example")
         axes.set_ylabel(TITLES[found.sort_by])

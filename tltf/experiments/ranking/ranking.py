@@ -21,6 +21,14 @@ from tltf.experiments.ranking.candidates import Candidate, CandidateFeatures
 from tltf.heads.light import choice, families
 from tltf.heads.light.light_model import FrozenRows
 
+TITLES = {
+    "probe": "light head",
+    "log_me": "LogME",
+    "h_score": "H-score",
+    "nearest": "nearest 5",
+}
+"""Name of a score -> what it is called."""
+
 
 @dataclasses.dataclass(frozen=True)
 class RankedNetwork:
@@ -166,9 +174,11 @@ def name_of(candidate: Candidate) -> str:
 
 def _notes(networks: list[RankedNetwork], sort_by: str) -> list[str]:
     """Which scores agree with the order, and which name another network."""
-    notes = []
+    firsts = dict[str, list[str]]()
     for name in networks[0].scores:
         best = max(networks, key=lambda one: one.scores[name])
         if name != sort_by and best is not networks[0]:
-            notes.append(f"By {name} the first would be {name_of(best.candidate)}.")
-    return notes
+            firsts.setdefault(name_of(best.candidate), []).append(TITLES[name])
+    return [
+        f"By {' and '.join(titles)} the first would be {first}." for first, titles in firsts.items()
+    ]
