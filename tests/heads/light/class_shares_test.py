@@ -24,3 +24,8 @@ def test_weights_give_the_classes_their_shares():
     np.testing.assert_allclose(shares, [0.25, 0.75])
     assert found.weights.sum() == pytest.approx(rows.weights.sum())
     assert found.weights[1] == pytest.approx(2 * found.weights[0])
+
+
+def test_no_class_is_ruled_out_by_few_rows():
+    found = class_shares.estimate(np.array([[1.0, 0.0]] * 8))
+    np.testing.assert_allclose(found, [0.9, 0.1])
