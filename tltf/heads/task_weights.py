@@ -181,6 +181,8 @@ class GradNormModel(keras.Model):
                 for variable, gradient in zip(variables, gradients, strict=True)
             ]
         del tape
+        # Nothing is changed before all of it is computed: else the weights of a step may be those after it.
+        *gradients, loss = tf.tuple([*gradients, loss])
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         shown = loss * tf.distribute.get_strategy().num_replicas_in_sync
         self._loss_tracker.update_state(shown, sample_weight=tf.shape(next(iter(x.values())))[0])
