@@ -120,6 +120,12 @@ def test_auto_method(values, method):
     assert defaults.choose_method(None, situation(**values)).text == method
 
 
+def test_auto_speaks_of_a_target_only_where_there_is_one():
+    case = situation(num_train=40)
+    assert defaults.choose_method(None, case).text == "probe"
+    assert defaults.why_method(case) == "4 labels per class"
+
+
 def test_auto_says_that_it_learns_from_the_source_alone():
     case = situation(has_target=True, has_oracle=True)
     assert defaults.why_method(case).startswith("the source alone")

@@ -156,7 +156,7 @@ def why_method(situation: Situation) -> str:
     name = _auto_method(situation)
     if name == "scratch":
         return "the network has random weights"
-    if name == FOR_TARGET:
+    if situation.has_target and name == FOR_TARGET:
         return (
             "the source alone, as methods that learn from --target_data are not better in general; "
             "--method=align and others try"
