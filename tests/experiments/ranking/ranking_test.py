@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tltf import rank
-from tltf.config import options
+from tltf.config import checks, options
 from tltf.config.rank_options import RankOptions
 from tltf.data import loader
-from tltf.experiments.ranking import page, ranking
+from tltf.experiments.ranking import candidates, page, ranking
 from tltf.experiments.ranking.candidates import Candidate
 from tltf.heads.light import choice, families
 from tltf.heads.light.light_model import FrozenRows
@@ -79,6 +79,34 @@ def test_scores_are_those_of_the_features():
     targets = np.eye(3)[labels]
     chosen = choice.choose(families.pick("auto"), FrozenRows(features, targets, np.ones(60)), 3)
     assert ranking.probe_accuracy(features, targets, 3) == chosen.candidate.accuracy
+
+
+def test_a_network_with_its_own_output_layer_is_asked_for_its_own_classes(data):
+    chosen = options.make(RankOptions, data=data, backbones="efficientnet_lite0", image_size_px=32)
+    recipe = checks.resolve(
+        options.replace(chosen, backbone="efficientnet_lite0"), needs_output=False
+    )
+    rows = loader.load(data)
+    (found,) = candidates.features_of(chosen, recipe, rows, ["efficientnet_lite0"])
+    assert found.source.shape == (90, 1000)
+    np.testing.assert_allclose(found.source.sum(axis=1), 1, rtol=1e-5)
+    scores = ranking.score(found, rows, 0).scores
+    joint = np.zeros((3, 1000))
+    np.add.at(joint, rows.labels, found.source.astype(np.float64) / 90)
+    likely = ((joint / joint.sum(axis=0))[rows.labels] * found.source).sum(axis=1)
+    assert scores["leep"] == pytest.approx(np.log(likely).mean(), rel=1e-4)
+    assert scores["nce"] <= 0
+
+
+def test_a_network_without_a_score_is_last():
+    def network(name, probe):
+        return ranking.RankedNetwork(
+            Candidate(name, 96, "last"), {"probe": probe}, {}, 2.0, 10, 4, ""
+        )
+
+    assert ranking._known(network("a", float("nan")), "probe") < ranking._known(
+        network("b", 0.0), "probe"
+    )
 
 
 def test_a_note_names_the_network_that_another_score_would_take():

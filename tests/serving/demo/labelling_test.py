@@ -88,7 +88,8 @@ def test_a_second_answer_to_a_row_is_not_given_to_the_next_one(tmp_path):
     late = desk.label(first, "bad")
     assert late.place == second.place and "somebody else" in late.note
     assert [row["label"] for row in rows_of(tmp_path / "labels.csv")] == ["good"]
-    assert desk.skip(first).place == second.place
+    late = desk.skip(first)
+    assert late.place == second.place and "somebody else" in late.note
     assert desk.skip(second.place).place != second.place
     assert desk.undo().place == second.place and desk.undo().place == first
     assert "nothing to take back" in desk.undo().note

@@ -201,13 +201,18 @@ def mean_interval(
         kind: draws share no rows that they are judged on, so theirs is Student's interval.
         shared: test rows per other row, see `shared_rows`; None for that of as many folds.
     """
-    count, mean = len(values), float(np.mean(values))
+    mean = float(np.mean(values))
+    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)
+    half = float(quantile) * mean_error(values, kind, shared)
+    return [mean - half, mean + half] if half > 1e-12 else None
+
+
+def mean_error(values: Sequence[float], kind: RoundKind, shared: float | None) -> float:
+    """The standard error of the mean of one number per round, see `mean_interval`."""
+    count = len(values)
     if shared is None:
         shared = 1 / (count - 1) if kind.shares_rows else 0.0
-    factor = 1 / count + shared
-    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)
-    half = float(quantile * np.std(values, ddof=1) * np.sqrt(factor))
-    return [mean - half, mean + half] if half > 1e-12 else None
+    return float(np.std(values, ddof=1) * np.sqrt(1 / count + shared))
 
 
 def shared_rows(folds: Sequence[Fold], kind: RoundKind) -> float | None:

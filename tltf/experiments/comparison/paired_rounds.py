@@ -1,7 +1,6 @@
 """The difference between two runs round by round, where both have the same folds, draws or seeds."""
 
 import dataclasses
-import math
 from typing import Any
 
 import numpy as np
@@ -72,9 +71,7 @@ def compare(run: FinishedRun, first: FinishedRun, metric: str) -> RoundsTest | N
     if not values:
         return None
     count, wilcoxon = len(values), None
-    if shared is None:
-        shared = 1 / (count - 1) if kind.shares_rows else 0.0
-    error = math.sqrt((1 / count + shared) * float(np.var(values, ddof=1)))
+    error = folds.mean_error(values, kind, shared)
     is_varied = error > 1e-12
     probability = (
         2 * float(stats.t.sf(abs(np.mean(values)) / error, count - 1)) if is_varied else None

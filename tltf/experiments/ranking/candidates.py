@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import keras
 import numpy as np
+from scipy import special
 
 from tltf.caching import frozen_outputs
 from tltf.caching.frozen_outputs import NotCached
@@ -20,6 +21,7 @@ from tltf.data.source import Source
 from tltf.errors import FlagError
 from tltf.graphs.frozen_prefix import BOUNDARY
 from tltf.heads.pooling import pool
+from tltf.methods import imagenet_names
 from tltf.models.forward import ForwardPass
 from tltf.models.transfer_model import TransferModel
 from tltf.training import assembly
@@ -70,6 +72,7 @@ class CandidateFeatures:
         ms_per_example: of a pass through the network at this size, decoding and all.
         num_parameters: numbers in the network.
         licence: of its weights; empty where it is not known.
+        source: float[N, Z], what the network says of its own classes; None where it has no output layer.
     """
 
     candidate: Candidate
@@ -77,6 +80,7 @@ class CandidateFeatures:
     ms_per_example: float
     num_parameters: int
     licence: str
+    source: np.ndarray | None = None
 
 
 def backbones_of(options: RankOptions, modality: str) -> list[str]:
@@ -150,7 +154,20 @@ def _of_network(
     licence = call.row.licence if call and call.row else ""
     for name, features in zip(names, found, strict=True):
         candidate = Candidate(text, backbone.image_size_px, name)
-        yield CandidateFeatures(candidate, features, cost, count, licence)
+        source = _own_classes(trained, features) if name == LAST else None
+        yield CandidateFeatures(candidate, features, cost, count, licence, source)
+
+
+def _own_classes(trained: TransferModel, features: np.ndarray) -> np.ndarray | None:
+    """float[N, 1000]: the probabilities of ImageNet's classes; None where the network has lost its output layer."""
+    if trained.core.backbone.modality != "image":
+        return None
+    try:
+        output = imagenet_names.output_layer(trained.core)
+    except FlagError:
+        return None
+    found: np.ndarray = special.softmax(output.logits(features), axis=1)
+    return found
 
 
 def tap_names(trained: TransferModel) -> list[str]:

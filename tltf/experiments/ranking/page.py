@@ -62,7 +62,7 @@ def table(found: Ranking) -> Table:
         Row(
             [
                 name_of(one.candidate),
-                *(score_text(name, one.scores[name]) for name in TITLES),
+                *(score_text(name, one.scores.get(name, math.nan)) for name in TITLES),
                 f"{one.ms_per_example:.1f}",
                 lines.amount_text(one.num_parameters),
                 f"{one.num_features:,}",

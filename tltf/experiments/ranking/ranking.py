@@ -26,6 +26,8 @@ TITLES = {
     "log_me": "LogME",
     "h_score": "H-score",
     "nearest": "nearest 5",
+    "leep": "LEEP",
+    "nce": "NCE",
 }
 """Name of a score -> what it is called."""
 
@@ -36,7 +38,8 @@ class RankedNetwork:
 
     Args:
         candidate: the network, its size, and where features are taken.
-        scores: name of a score -> its value; higher is better.
+        scores: name of a score -> its value; higher is better, nan where rows are too few for it. leep and
+            nce are there where the network still has its own output layer.
         score_seconds: name of a score -> the time that it took on the features.
         ms_per_example: of a pass through the network.
         num_parameters: numbers in the network.
@@ -101,7 +104,7 @@ def run(options: RankOptions) -> Ranking:
         networks.append(score(found, rows, options.runtime.seed))
         lines.say("network", _told(networks[-1]))
     sort_by = options.ranking.sort_by
-    networks.sort(key=lambda one: -one.scores[sort_by])
+    networks.sort(key=lambda one: -_known(one, sort_by))
     return Ranking(
         networks,
         sort_by,
@@ -135,6 +138,9 @@ def score(found: CandidateFeatures, rows: Source, seed: int) -> RankedNetwork:
         "h_score": lambda: transferability.h_score(features, labels),
         "nearest": lambda: transferability.nearest(features, labels),
     }
+    if (source := found.source) is not None:
+        given["leep"] = lambda: transferability.leep(source, labels)
+        given["nce"] = lambda: transferability.nce(source.argmax(axis=1), labels)
     scores, seconds = dict[str, float](), dict[str, float]()
     for name, compute in given.items():
         began = time.perf_counter()
@@ -172,11 +178,19 @@ def name_of(candidate: Candidate) -> str:
     return ", ".join(filter(None, [candidate.backbone, size, tap]))
 
 
+def _known(network: RankedNetwork, name: str) -> float:
+    """A score of a network; the lowest number where it could not be computed."""
+    value = network.scores[name]
+    return -math.inf if math.isnan(value) else value
+
+
 def _notes(networks: list[RankedNetwork], sort_by: str) -> list[str]:
     """Which scores agree with the order, and which name another network."""
     firsts = dict[str, list[str]]()
-    for name in networks[0].scores:
-        best = max(networks, key=lambda one: one.scores[name])
+    for name in TITLES:
+        if not all(name in one.scores for one in networks):
+            continue
+        best = max(networks, key=lambda one: _known(one, name))
         if name != sort_by and best is not networks[0]:
             firsts.setdefault(name_of(best.candidate), []).append(TITLES[name])
     return [

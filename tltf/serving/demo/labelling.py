@@ -17,8 +17,10 @@ from tltf.serving.demo import opening
 
 MOST_BUTTONS = 12
 """Classes that have a button each; more are chosen from a list."""
-TEN = 10
+MOST_KEYS = 9
+"""Classes whose button a key presses."""
 PICTURE_PX = 380
+LATE = "This row has its answer from somebody else already."
 NONE = -1
 """The place of a question that is not there."""
 CSS = """
@@ -84,16 +86,17 @@ class Desk:
         with self._lock:
             question = self._asked(place)
             if question is None:
-                is_late = "This row has its answer from somebody else already."
-                return self._shown(is_late if place != NONE else "")
+                return self._shown(LATE if place != NONE else "")
             self.session.label(question, name)
             return self._shown(f"The row before is **{printable(name)}**.")
 
     def skip(self, place: int) -> Shown:
         """Leaves the row that a visitor saw without a label."""
         with self._lock:
-            if question := self._asked(place):
-                self.session.skip(question)
+            question = self._asked(place)
+            if question is None:
+                return self._shown(LATE if place != NONE else "")
+            self.session.skip(question)
             return self._shown("The row before was skipped.")
 
     def undo(self) -> Shown:
@@ -262,7 +265,7 @@ class _Components:
         """The buttons: names with the key that presses them and what the head says of them."""
         values = []
         for number, name in enumerate(self._names[: len(self._buttons)], 1):
-            key = f"{number} · " if number < TEN else ""
+            key = f"{number} · " if number <= MOST_KEYS else ""
             says = f" · {shown.stated[name]:.0%}" if shown.stated else ""
             text = f"{key}{printable(name)}{says}"
             values.append(self._gradio.Button(text, interactive=shown.place != NONE))

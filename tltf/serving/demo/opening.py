@@ -50,7 +50,7 @@ def show(page: Any, options: PageOptions, css: str, head: str = "") -> None:
         FlagError: the port is not free, or the host is not one of this machine.
         StorageError: no public address can be had.
     """
-    address = open_page(page, options, CSS + css, head)
+    address = _start(page, options, CSS + css, head)
     print(f"{'page':<{lines.NAME}} {address}  (Ctrl-C ends it)", flush=True)
     try:
         while not signals.is_end_requested():
@@ -76,22 +76,11 @@ def import_gradio() -> types.ModuleType:
     return gradio
 
 
-def open_page(page: Any, options: PageOptions, css: str, head: str = "") -> str:
-    """Starts the server of a page; returns its address.
-
-    Args:
-        page: a gradio.Blocks.
-        options: where it is served.
-        css: its own styles.
-        head: HTML for its head.
-
-    Raises:
-        FlagError: the port is not free, or the host is not one of this machine.
-        StorageError: no public address can be had.
-    """
+def _start(page: Any, options: PageOptions, css: str, head: str) -> str:
+    """Starts the server of a page as `show` does; returns its address."""
     if options.host not in LOCAL_HOSTS:
         what = f"--host={options.host}: everybody who reaches this machine can use the page"
-        warnings.warn(what, stacklevel=2)
+        warnings.warn(what, stacklevel=3)
     gradio = import_gradio()
     fonts = ["system-ui", "sans-serif"]
     try:
