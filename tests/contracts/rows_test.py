@@ -89,5 +89,6 @@ def test_families_of_backbones_are_known(name):
 
 def test_every_family_has_a_case_in_the_default_suite():
     default = {row.target for name, row in BACKBONES.items() if name not in LARGE}
-    packaged = {"tltf.backbones.minilm:minilm_l6", "tltf.backbones.packaged:hed_vgg16"}
+    others = ("minilm:minilm_l6", "packaged:hed_vgg16", "packaged:densenet121_packaged")
+    packaged = {f"tltf.backbones.{name}" for name in others}
     assert {row.target for row in BACKBONES.values()} - default <= packaged
