@@ -38,6 +38,14 @@ def _bytes_tokenizer():
     return M.RobertaTokenizer(vocabulary=BYTES, merges=["a b"])
 
 
+TRANSFORMER = {
+    "image_shape": (32, 32, 3),
+    "patch_size": 8,
+    "num_layers": 2,
+    "num_heads": 2,
+    "hidden_dim": 8,
+    "intermediate_dim": 16,
+}
 TEXT_FAMILIES = {
     "bert": (M.BertBackbone, lambda: M.BertTokenizer(vocabulary=WORDS, lowercase=True)),
     "distil_bert": (
@@ -312,6 +320,9 @@ def test_other_text_families(cls, options, groups):
             },
             2,
         ),
+        (M.DINOV2Backbone, {**TRANSFORMER, "position_embedding_shape": (40, 40, 3)}, 2),
+        (M.DINOV2Backbone, {**TRANSFORMER, "num_register_tokens": 4}, 2),
+        (M.DINOV3Backbone, TRANSFORMER, 2),
     ],
 )
 def test_other_image_families(cls, options, taps):
@@ -323,9 +334,61 @@ def test_other_image_families(cls, options, taps):
     model = keras.Model(backbone.inputs, backbone.taps)
     pixels = np.random.default_rng(0).uniform(0, 1, (1, 32, 32, 3)).astype("float32")
     found, expected = model({"image": pixels}, training=False), own(pixels, training=False)
-    if cls is M.ViTBackbone:
+    if cls is not M.VGGBackbone:
         np.testing.assert_allclose(found["pooled"], expected[:, 0], atol=1e-6)
-        grid = np.asarray(expected)[:, 1:].reshape(1, 4, 4, 8)
+        grid = np.asarray(expected)[:, -16:].reshape(1, 4, 4, 8)
         np.testing.assert_allclose(found["stage_1"], grid, atol=1e-6)
     else:
         np.testing.assert_allclose(found["stage_2"], expected, atol=1e-6)
+
+
+def test_dinov2_takes_other_sides_than_its_own(monkeypatch):
+    """Positions of 4 x 4 patches are interpolated to 6 x 6; other families get no shape."""
+    asked = []
+
+    def from_preset(name, load_weights, **changes):
+        asked.append(changes)
+        shape = {"position_embedding_shape": (32, 32, 3)} | changes
+        return M.DINOV2Backbone(**{**TRANSFORMER, **shape})
+
+    class Converter(keras_hub.layers.ImageConverter):
+        @classmethod
+        def from_preset(cls, name):
+            return cls(scale=1 / 255)
+
+    monkeypatch.setattr(keras_hub.models.Backbone, "from_preset", from_preset)
+    monkeypatch.setattr(keras_hub.layers, "ImageConverter", Converter)
+    backbone = builder.build("hub:dinov2_base", image_size_px=48)
+    assert backbone.taps["stage_1"].shape == (None, 6, 6, 8) and backbone.image_size_px == 48
+    assert backbone.blueprint["memory"]["config"]["position_embedding_shape"] == [32, 32, 3]
+    builder.build("hub:vit_base_patch16_224_imagenet", image_size_px=32)
+    assert asked == [{"image_shape": (48, 48, 3)}, {}]
+
+
+def test_the_images_side_of_siglip():
+    """Its last layer pools the tokens; the side of texts is left out."""
+    vision = M.SigLIPVisionEncoder(**TRANSFORMER)
+    sizes = {name: TRANSFORMER[name] for name in ("num_layers", "num_heads", "hidden_dim")}
+    text = M.SigLIPTextEncoder(
+        vocabulary_size=9, embedding_dim=8, intermediate_dim=16, max_sequence_length=8, **sizes
+    )
+    both = M.SigLIPBackbone(vision_encoder=vision, text_encoder=text)
+    own = hub.image_tower(both)
+    assert own is vision and hub.image_tower(text) is text and not hub.is_text(own)
+    request = network.Request("x")
+    backbone = network.assemble(hub.image_network(own, network.SCALINGS["unit"], request), request)
+    names = ["embedding", "encoder_block_0", "encoder_block_1", "post_layer_norm", "head"]
+    assert [group.name for group in backbone.groups] == names
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    found = keras.Model(backbone.inputs, backbone.taps)({"image": pixels}, training=False)
+    expected = own({"images": pixels / 255}, training=False)
+    np.testing.assert_allclose(found["pooled"], expected, atol=1e-5)
+    tokens = keras.Model(own.inputs, own.get_layer("post_layer_norm").output)
+    grid = np.asarray(tokens([pixels / 255], training=False)).reshape(2, 4, 4, 8)
+    np.testing.assert_allclose(found["stage_1"], grid, atol=1e-5)
+    again = builder.rebuild(json.loads(json.dumps(backbone.blueprint)), "nowhere")
+    shapes = [
+        {name: tuple(v.shape) for name, v in functional.named_weights(item.layers).items()}
+        for item in (backbone, again)
+    ]
+    assert shapes[0] == shapes[1]

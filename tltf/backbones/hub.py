@@ -31,6 +31,8 @@ _HF_TYPES = ("albert", "bert", "distilbert", "electra", "roberta", "vit", "xlm-r
 """Hugging Face model types that are read."""
 DEFAULT_IMAGE_SIZE_PX = 224
 """Side of the input of networks that take any size."""
+ANY_SIZE = ("dinov2", "dinov3")
+"""Families of KerasHub that are built for one side of the image, which may be any: positions are interpolated."""
 PerChannel = float | list[float] | tuple[float, ...] | None
 """One number for all channels, one number per channel, or None for no effect."""
 
@@ -66,11 +68,15 @@ def network_of_preset(request: Request) -> Network:
 def _from_preset(name: str, request: Request) -> Network:
     """The Network of a preset; KerasHub downloads the files that it lacks."""
     is_plain_build = request.weights != "default" and name in CONFIGS
+    changes = _shape_of(name, request)
     if is_plain_build:
-        backbone = transformers.make(*CONFIGS[name])
+        class_name, config = CONFIGS[name]
+        backbone = transformers.make(class_name, config | changes)
     else:
         load = request.weights == "default"
-        backbone = keras_hub.models.Backbone.from_preset(name, load_weights=load)
+        backbone = image_tower(
+            keras_hub.models.Backbone.from_preset(name, load_weights=load, **changes)
+        )
     if is_text(backbone):
         extra = keras_hub.tokenizers.Tokenizer.from_preset(name)
     elif is_plain_build:
@@ -78,6 +84,13 @@ def _from_preset(name: str, request: Request) -> Network:
     else:
         extra = converter_scaling(keras_hub.layers.ImageConverter.from_preset(name))
     return _network_of(backbone, extra, request)
+
+
+def _shape_of(name: str, request: Request) -> dict[str, Any]:
+    """The arguments of a preset that give it another side than its own, where its family takes any."""
+    about = keras_hub.models.Backbone.presets.get(name, {}).get("metadata", {})
+    size = request.image_size_px
+    return {"image_shape": (size, size, 3)} if size and about.get("path") in ANY_SIZE else {}
 
 
 def network_of_folder(request: Request) -> Network:
@@ -248,6 +261,12 @@ def _is_pretrained(request: Request) -> bool:
     return request.weights != "none"
 
 
+def image_tower(backbone: keras.Model) -> keras.Model:
+    """The network of images of a backbone that compares images with texts, as SigLIP does; others as they are."""
+    tower: keras.Model = getattr(backbone, "vision_encoder", None) or backbone
+    return tower
+
+
 def is_text(backbone: keras.Model) -> bool:
     """Whether a KerasHub backbone takes tokens."""
     return isinstance(backbone.input, dict) and "token_ids" in backbone.input
@@ -311,22 +330,28 @@ def _stages(backbone: keras.Model) -> tuple[dict[str, list], dict[str, keras.Ker
 def _tokens(backbone: keras.Model) -> tuple[dict[str, list], dict[str, keras.KerasTensor]]:
     """Points and taps of a vision transformer.
 
-    Its tokens become the feature map `stage_1`; `pooled` is the class token, if it has one.
+    Its tokens become the feature map `stage_1`; `pooled` is the class token, or what a last layer makes of the tokens,
+    if it has one. An encoder that is one layer is one group, however many blocks it holds.
     """
-    output = backbone.output
-    num_tokens = output.shape[1] if len(output.shape) == 3 else None
+    tokens, pooled = backbone.output, None
+    if len(tokens.shape) == 2:
+        (tokens, *_), pooled = functional.inputs_of_call(backbone.layers[-1]), tokens
+    num_tokens = tokens.shape[1] if len(tokens.shape) == 3 else None
     if num_tokens is None:
         raise FlagError(
             f"{type(backbone).__name__} gives neither feature maps nor tokens", flag="backbone"
         )
     side = math.isqrt(num_tokens)
-    extra = num_tokens - side * side
-    grid = keras.ops.reshape(output[:, extra:, :], (-1, side, side, output.shape[-1]))
-    taps = {"stage_1": grid} | ({"pooled": output[:, 0, :]} if extra else {})
+    # SigLIP, whose last layer pools, has no class token, although KerasHub states one token too many
+    extra = num_tokens - side * side if pooled is None else 0
+    grid = keras.ops.reshape(tokens[:, extra:, :], (-1, side, side, tokens.shape[-1]))
+    if pooled is None and extra:
+        pooled = tokens[:, 0, :]
+    taps = {"stage_1": grid} | ({} if pooled is None else {"pooled": pooled})
     layers = [
         layer for layer in backbone.layers if layer.weights and functional.num_calls(layer) == 1
     ]
-    return {layer.name: [layer.output] for layer in layers}, taps
+    return {layer.name: keras.tree.flatten(layer.output) for layer in layers}, taps
 
 
 def _image_size(pixels: keras.KerasTensor, request: Request) -> int:
