@@ -8,7 +8,7 @@ network. The scores see the training rows alone. Fine-tuning is lp_ft for 6 epoc
 float32, its best epoch by validation. The gate: the weighted Kendall tau of Vigna 2015, arXiv:1404.3325, between a score
 and the test accuracy over the networks is at least .6, and the score is 100 times cheaper. `lost` is by how many points the
 first network of a score is below the best one. Measurements are kept in FOLDER/rank_gate.jsonl; after --minutes no new
-one begins, and a later call goes on. The table takes data sets and seeds of which all networks are there.
+one begins, and a later call goes on. The table says how many networks of a data set are there.
 """
 
 import argparse
@@ -170,7 +170,7 @@ def lines_of(name, fits, scored):
 
 
 def measured(bench, cases, networks, seeds):
-    """`(name, fits, scored)` of the data sets and seeds of which every network is there."""
+    """`(case, seed, fits, scored)` of the networks that are there, network -> row each."""
     for case in cases:
         for seed in seeds:
             rows = {
@@ -178,17 +178,18 @@ def measured(bench, cases, networks, seeds):
                 for what in ("scores", "fit")
             }
             done = [n for n in networks if rows["scores"][n] and rows["fit"][n]]
-            if len(done) == len(networks):
-                yield case, seed, rows["fit"], rows["scores"]
-            else:
-                print(f"{case}, seed {seed}: {len(done)} of {len(networks)}", file=sys.stderr)
+            if len(done) >= FEWEST:
+                yield case, seed, *({n: rows[what][n] for n in done} for what in ("fit", "scores"))
 
 
 def print_tables(found):
     """Prints what fine-tuning reaches, and the table of the scores with their means."""
-    networks = list(found[0][2])
+    networks = [n for n in NETWORKS if any(n in fits for _, _, fits, _ in found)]
     cells = [
-        [f"{case}, {seed}", *(f"{fits[network]['accuracy']:.3f}" for network in networks)]
+        [
+            f"{case}, {seed}",
+            *(f"{fits[n]['accuracy']:.3f}" if n in fits else "" for n in networks),
+        ]
         for case, seed, fits, _ in found
     ]
     print(measuring.table(["data, seed", *(f"`{name}`" for name in networks)], cells), end="\n\n")
@@ -198,7 +199,7 @@ def print_tables(found):
         for line in lines_of(f"{case}, {seed}", fits, scored)
     ]
     scores = dict.fromkeys(told[1] for told, _ in lines)
-    for score in scores:
+    for score in scores if len(found) > 1 else ():
         own = [(told, ratios) for told, ratios in lines if told[1] == score]
         taus, lost = ([told[place] for told, _ in own] for place in (3, 4))
         counts = [told[2] for told, _ in own]
@@ -217,9 +218,14 @@ def print_tables(found):
     ]
     header = ["data, seed", "score", "networks", "weighted tau", "lost, points"]
     print(measuring.table([*header, "cheaper", "cheaper, with features"], table))
-    told = [line for line, _ in lines if line[0] == "mean" and line[2] == len(networks)]
-    passed = [score for _, score, _, tau, _ in told if tau >= TAU]
-    print(f"\nmean tau of {TAU} or more over all networks: {', '.join(passed) or 'none'}")
+    last = lines[-len(scores) :]
+    for gate, passes in (
+        (f"tau of {TAU} or more", [line[3] >= TAU for line, _ in last]),
+        (f"{CHEAPER:.0f} times cheaper", [ratios[0] >= CHEAPER for _, ratios in last]),
+        (f"{CHEAPER:.0f} times cheaper with its features", [r[1] >= CHEAPER for _, r in last]),
+    ):
+        names = [score for score, is_passed in zip(scores, passes, strict=True) if is_passed]
+        print(f"\n{gate}: {', '.join(names) or 'none'}")
 
 
 def main():

@@ -31,7 +31,8 @@ class RankingOptions:
     )
     sort_by: str = flag(
         "probe",
-        "The score that orders them: probe is the cross-validated accuracy of the tuned light head.",
+        "The score that orders them: probe is the cross-validated accuracy of the tuned light head, the only "
+        "one that was measured to predict what fine-tuning reaches.",
         choices=("probe", "log_me", "h_score", "nearest"),
     )
 

@@ -61,6 +61,7 @@ def test_the_page_has_a_picture_and_the_command_that_trains_the_first(ranked):
     saved = json.loads((ranked / "ranking.json").read_text())
     assert "<svg" in text and "LogME" in text and "milliseconds an example" in text
     assert "mathdefault" not in text and "of 3 classes" in text
+    assert "only the light head has been measured" in text
     first = saved["networks"][0]["flags"]
     assert f"image_size_px={first['image_size_px']}" in text and "tltf.train" in text
 
