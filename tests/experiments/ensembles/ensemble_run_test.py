@@ -233,3 +233,28 @@ def test_the_last_epoch_is_a_candidate_where_another_was_kept(data, tmp_path):
         kept = found[0].load()
         part = run_data.load_parts(str(output)).test
         assert np.abs(last.scores(part) - kept.scores(part)).max() > 1e-4
+
+
+@pytest.mark.large
+def test_real_networks_with_and_without_a_shared_backbone(tmp_path):
+    data = ["--data=vader(domain=movie, num_train=300, num_validation=100, num_test=200)"]
+    flags = {
+        "probe": ["--backbone=minilm_l6", "--method=probe"],
+        "solved": ["--backbone=minilm_l6", "--method=linear_probe(solver=lbfgs)"],
+        "small": ["--backbone=small_lstm", "--method=scratch", "--train_epochs=2"],
+    }
+    for name, own in flags.items():
+        given = [*data, *own, "--noexport", "--baseline=none", "--explain=none", "--quiet"]
+        assert train.main([*given, f"--output={tmp_path / name}"]) == 0
+    for names, least_shared in ((("probe", "solved"), 0.45), (("probe", "small"), 0.0)):
+        output, folders = tmp_path / "-".join(names), [str(tmp_path / name) for name in names]
+        given = ["--combine=mean", "--calibrate=none", "--quiet", f"--output={output}"]
+        assert ensemble.main([*folders, *given]) == 0
+        block = run_report(output).ensemble
+        assert block.shared >= least_shared and (block.shared > 0) == (least_shared > 0)
+        texts = ["a fine film", "dull and much too long"]
+        answers = [loading.load(folder).predict(texts) for folder in (*folders, output)]
+        for one, other, joint in zip(*answers, strict=True):
+            for name, value in joint.probabilities.items():
+                mean = (one.probabilities[name] + other.probabilities[name]) / 2
+                assert value == pytest.approx(mean, abs=2e-6)

@@ -155,18 +155,18 @@ def _sentences(block: EnsembleBlock) -> list[str]:
 
 
 def _members_table(block: EnsembleBlock, said: Wording) -> Table:
-    titles = ("weight", f"validation {said.title}", f"test {said.title}", "interval")
+    titles = ("weight", f"validation {said.title}", f"test {said.title}", "differs", "ms")
     columns = [Column("candidate", NAME), Column("method"), *(Column(t, NUMBER) for t in titles)]
-    columns += [Column("differs from the ensemble", NUMBER), Column("ms an example", NUMBER)]
     rows = []
     for row in block.members:
-        bounds = row.test_interval
-        interval = f"{said.value(bounds[0])} to {said.value(bounds[1])}" if bounds else NOTHING
+        test = said.value(row.test)
+        if row.test_interval:
+            low, high = map(said.value, row.test_interval)
+            test += f" ({low} to {high})"
         weight = NOTHING if row.weight is None else f"{row.weight:.2f}"
-        cells = [row.name, row.method, weight, said.value(row.validation), said.value(row.test)]
         differs = NOTHING if row.disagreement is None else percent(row.disagreement)
-        cells += [interval, differs, f"{row.ms_per_example:.2g}"]
-        rows.append(Row(cells, is_absent=not row.is_member))
+        cells = [row.name, row.method, weight, said.value(row.validation), test, differs]
+        rows.append(Row([*cells, f"{row.ms_per_example:.2g}"], is_absent=not row.is_member))
     return Table(columns, rows)
 
 
