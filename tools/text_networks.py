@@ -1,0 +1,174 @@
+"""Measures networks for texts with a tuned light head, and prints what each reaches and costs.
+
+    python tools/text_networks.py [--folder=runs/text_networks] [--seeds=5] [--first_seed=0] [--rounds=5]
+
+Each network is loaded once, and computes the features of POOL rows of each domain once. A seed draws 1,000 training
+rows and 1,000 others to test on; the light head of --method=probe is chosen on the training rows, and
+the same rows go to the logistic regression on TF-IDF of --baseline=classical. Prints the mean accuracies over seeds with
+Student's 95% intervals, the paired difference from MiniLM-L6, and the time from strings to features as a ratio to
+MiniLM-L6: rounds are interleaved, each is user and system seconds of 1,000 texts, the median counts. Measurements are
+kept in FOLDER/text_networks.jsonl.
+"""
+
+import argparse
+import os
+import pathlib
+import time
+
+import keras
+import measuring
+import numpy as np
+import tensorflow as tf
+
+from tltf.backbones import builder
+from tltf.config.checks import AUTO
+from tltf.data import pipeline
+from tltf.data.source import LoadSettings
+from tltf.data.sources import samples
+from tltf.data.texts.preprocessing import TextPreprocessing
+from tltf.evaluation import classical
+from tltf.evaluation.report import folds
+from tltf.heads.light import choice, families
+from tltf.heads.light.light_model import FrozenRows
+from tltf.heads.pooling import pool
+
+NETWORKS = ("minilm_l6", "minilm_l3", "minilm_static", "glove")
+TITLES = {
+    "minilm_l6": "`minilm_l6`",
+    "minilm_l3": "`minilm_l3`",
+    "minilm_static": "`minilm_static`",
+    "glove": "`glove`",
+    "tf_idf": "`--baseline=classical`: TF-IDF",
+}
+DOMAINS = ("movie", "amazon")
+POOL, NUM_TRAIN, NUM_TEST = 4000, 1000, 1000
+LENGTH, BATCH, NUM_TIMED = 64, 128, 1000
+
+
+def rows_of(domain):
+    """`(texts, labels)` of POOL rows of a domain, or of all where there are fewer."""
+    source = samples.vader(LoadSettings(), domain=domain)
+    texts, labels = list(source.text_columns()[0]), np.asarray(source.labels)
+    places = np.random.default_rng(0).permutation(len(texts))[:POOL]
+    return [texts[place] for place in places], labels[places]
+
+
+class Network:
+    """A backbone with its preprocessing and pooling, from strings to features."""
+
+    def __init__(self, name):
+        backbone = builder.build(name, text_length=LENGTH)
+        self.prepare = TextPreprocessing(backbone.tokenizer, LENGTH, tuple(backbone.inputs))
+        model = keras.Model(backbone.inputs, pool(backbone.taps, "text", "auto"))
+        cut = pipeline.cut_padding
+        call = lambda inputs: model(cut(inputs), training=False)  # noqa: E731
+        self._model = tf.function(call, reduce_retracing=True, autograph=False)
+
+    def features(self, texts):
+        """float32[N, d]; texts of like length share a batch."""
+        order = np.argsort([len(text) for text in texts], kind="stable")
+        found = [
+            self._model(
+                self.prepare.graph_function(
+                    tf.constant([texts[place] for place in order[at : at + BATCH]])
+                )
+            ).numpy()
+            for at in range(0, len(texts), BATCH)
+        ]
+        made = np.empty((len(texts), found[0].shape[1]), np.float32)
+        made[order] = np.concatenate(found)
+        return made
+
+
+def accuracies(features, texts, labels, seed):
+    """Name -> accuracy on the test rows of a seed."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    train, test = order[:NUM_TRAIN], order[NUM_TRAIN : NUM_TRAIN + NUM_TEST]
+    found = {}
+    for name, values in features.items():
+        light = FrozenRows(values[train], np.eye(2)[labels[train]], np.ones(len(train)))
+        chosen = choice.choose(families.pick(AUTO), light, seed)
+        right = chosen.model.logits(values[test]).argmax(axis=1) == labels[test]
+        found |= {name: float(right.mean()), f"{name} head": chosen.candidate.family.name}
+    pick = lambda places: [texts[place] for place in places]  # noqa: E731
+    words = classical.of_texts(pick(train), labels[train], pick(test), 2, seed)
+    right = words.probabilities.argmax(axis=1) == labels[test]
+    return found | {"tf_idf": float(right.mean())}
+
+
+def seconds_of(work):
+    """`(wall seconds, user and system seconds)` of a call."""
+    began, before = time.perf_counter(), os.times()
+    work()
+    wall, after = time.perf_counter() - began, os.times()
+    return wall, after.user + after.system - before.user - before.system
+
+
+def time_networks(networks, texts, rounds):
+    """Name -> wall and CPU seconds per round for NUM_TIMED texts, after one round that builds graphs."""
+    found = {name: {"wall": [], "cpu": []} for name in networks}
+    for number in range(rounds + 1):
+        for name, network in networks.items():
+            wall, cpu = seconds_of(lambda one=network: one.features(texts[:NUM_TIMED]))
+            if number:
+                found[name]["wall"].append(wall)
+                found[name]["cpu"].append(cpu)
+    return found
+
+
+def measure_all(notebook, seeds, rounds):
+    """Computes what the notebook lacks; returns domain -> rows, and the times."""
+    keys = [(domain, seed) for domain in DOMAINS for seed in seeds]
+    networks, rows, features = {}, {}, {}
+    if any(f"{domain} {seed}" not in notebook for domain, seed in keys) or "time" not in notebook:
+        networks = {name: Network(name) for name in NETWORKS}
+        rows = {domain: rows_of(domain) for domain in DOMAINS}
+    for domain, seed in keys:
+        if f"{domain} {seed}" not in notebook and domain not in features:
+            texts = rows[domain][0]
+            features[domain] = {name: one.features(texts) for name, one in networks.items()}
+        work = lambda d=domain, s=seed: accuracies(features[d], *rows[d], s)  # noqa: E731
+        notebook.get(f"{domain} {seed}", work)
+    times = notebook.get("time", lambda: time_networks(networks, rows["movie"][0], rounds))
+    found = {d: [notebook.get(f"{d} {seed}", dict) for seed in seeds] for d in DOMAINS}
+    return found, times
+
+
+def cells(name, rows):
+    """The mean accuracy with its interval, and the paired difference from MiniLM-L6 in points."""
+    values = np.array([row[name] for row in rows])
+    differences = 100 * (values - [row["minilm_l6"] for row in rows])
+    low, high = folds.mean_interval(list(values), folds.DRAWS)
+    both = [measuring.interval_text(values.mean(), (low, high))]
+    if name == "minilm_l6":
+        return [*both, ""]
+    low, high = folds.mean_interval(list(differences), folds.DRAWS)
+    return [*both, f"{differences.mean():+.1f} ({low:+.1f} to {high:+.1f})"]
+
+
+def main():
+    """Measures what is missing and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--folder", default="runs/text_networks")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first_seed", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    folder = pathlib.Path(options.folder).resolve()
+    notebook = measuring.Notebook(folder / "text_networks.jsonl")
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    found, times = measure_all(notebook, seeds, options.rounds)
+    slowest = np.array(times["minilm_l6"]["cpu"])
+    lines = []
+    for name, title in TITLES.items():
+        cost = ["", ""]
+        if name in times:
+            ratio = np.median(slowest / np.array(times[name]["cpu"]))
+            cost = [f"{np.median(times[name]['cpu']):.2f}", f"{ratio:.1f}"]
+        lines.append([title, *(c for d in DOMAINS for c in cells(name, found[d])), *cost])
+    head = ["network", *(c for d in DOMAINS for c in (d, "from `minilm_l6`, points"))]
+    print(measuring.table([*head, "CPU s per 1,000 texts", "times as fast"], lines))
+
+
+if __name__ == "__main__":
+    main()
