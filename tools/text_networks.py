@@ -1,16 +1,17 @@
 """Measures networks for texts with a tuned light head, and prints what each reaches and costs.
 
-    python tools/text_networks.py [--folder=runs/text_networks] [--seeds=5] [--first_seed=0] [--rounds=5]
+    python tools/text_networks.py [--folder=runs/text_networks] [--seeds=5] [--first_seed=0] [--rounds=5] [--most_s=480]
 
-Each network is loaded once, and computes the features of POOL rows of each domain once. A seed draws 1,000 training
+Each network computes the features of POOL rows of each domain once, which are kept in FOLDER. A seed draws 1,000 training
 rows and 1,000 others to test on; the light head of --method=probe is chosen on the training rows, and
 the same rows go to the logistic regression on TF-IDF of --baseline=classical. Prints the mean accuracies over seeds with
 Student's 95% intervals, the paired difference from MiniLM-L6, and the time from strings to features as a ratio to
 MiniLM-L6: rounds are interleaved, each is user and system seconds of 1,000 texts, the median counts. Measurements are
-kept in FOLDER/text_networks.jsonl.
+kept in FOLDER/text_networks.jsonl. After --most_s seconds it begins no further one; called again it goes on.
 """
 
 import argparse
+import functools
 import os
 import pathlib
 import time
@@ -116,22 +117,32 @@ def time_networks(networks, texts, rounds):
     return found
 
 
-def measure_all(notebook, seeds, rounds):
-    """Computes what the notebook lacks; returns domain -> rows, and the times."""
-    keys = [(domain, seed) for domain in DOMAINS for seed in seeds]
-    networks, rows, features = {}, {}, {}
-    if any(f"{domain} {seed}" not in notebook for domain, seed in keys) or "time" not in notebook:
-        networks = {name: Network(name) for name in NETWORKS}
-        rows = {domain: rows_of(domain) for domain in DOMAINS}
-    for domain, seed in keys:
-        if f"{domain} {seed}" not in notebook and domain not in features:
-            texts = rows[domain][0]
-            features[domain] = {name: one.features(texts) for name, one in networks.items()}
-        work = lambda d=domain, s=seed: accuracies(features[d], *rows[d], s)  # noqa: E731
-        notebook.get(f"{domain} {seed}", work)
-    times = notebook.get("time", lambda: time_networks(networks, rows["movie"][0], rounds))
-    found = {d: [notebook.get(f"{d} {seed}", dict) for seed in seeds] for d in DOMAINS}
-    return found, times
+def features_of(folder, domain, texts):
+    """Network -> float32[N, d] of the texts of a domain; kept in a folder."""
+    kept = folder / f"{domain}.npz"
+    if not kept.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(kept, **{name: Network(name).features(texts) for name in NETWORKS})
+    with np.load(kept) as found:
+        return {name: found[name] for name in NETWORKS}
+
+
+def measure_all(folder, notebook, seeds, rounds, most_s):
+    """Computes what the notebook lacks, as far as the time allows."""
+    end = time.monotonic() + most_s
+    if "time" not in notebook:
+        networks, texts = {name: Network(name) for name in NETWORKS}, rows_of("movie")[0]
+        notebook.get("time", lambda: time_networks(networks, texts, rounds))
+    for domain in DOMAINS:
+        missing = [seed for seed in seeds if f"{domain} {seed}" not in notebook]
+        if not missing or time.monotonic() > end:
+            continue
+        texts, labels = rows_of(domain)
+        features = features_of(folder, domain, texts)
+        for seed in missing:
+            if time.monotonic() < end:
+                work = functools.partial(accuracies, features, texts, labels, seed)
+                notebook.get(f"{domain} {seed}", work)
 
 
 def cells(name, rows):
@@ -153,13 +164,25 @@ def main():
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first_seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--most_s", type=float, default=480)
     options = parser.parse_args()
     folder = pathlib.Path(options.folder).resolve()
     notebook = measuring.Notebook(folder / "text_networks.jsonl")
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    found, times = measure_all(notebook, seeds, options.rounds)
-    slowest = np.array(times["minilm_l6"]["cpu"])
-    lines = []
+    measure_all(folder, notebook, seeds, options.rounds, options.most_s)
+    keys = {domain: [f"{domain} {seed}" for seed in seeds] for domain in DOMAINS}
+    if missing := [key for names in keys.values() for key in names if key not in notebook]:
+        print(f"still to be measured: {', '.join(missing)}")
+        return
+    print_table(
+        {d: [notebook.get(key, dict) for key in keys[d]] for d in DOMAINS},
+        notebook.get("time", dict),
+    )
+
+
+def print_table(found, times):
+    """Prints the table of accuracies and times."""
+    slowest, lines = np.array(times["minilm_l6"]["cpu"]), []
     for name, title in TITLES.items():
         cost = ["", ""]
         if name in times:

@@ -52,7 +52,7 @@ BACKBONES = {
         min_image_size_px=0,
         channels=0,
         text_length=128,
-        weights="those of minilm_l6 (84 MB), from which they are made in a minute",
+        weights="made in a minute from those of minilm_l6, packaged (84 MB)",
     ),
     "glove": BackboneRow(
         "tltf.backbones.word_vectors:glove",
