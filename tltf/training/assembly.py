@@ -1,6 +1,7 @@
 """Makes the untrained model of options and splits: core, preprocessing, resolved options."""
 
 import dataclasses
+import functools
 import warnings
 from collections.abc import Sequence
 
@@ -31,7 +32,7 @@ from tltf.methods.rules import HEAD
 from tltf.models import core_builder, head_rows, loading
 from tltf.models.transfer_model import TransferModel
 from tltf.runs.carried import Carried
-from tltf.training import head_tuning, precision_choice
+from tltf.training import head_tuning, precision_choice, teaching
 from tltf.training.judges import MACRO_F1, OF_TARGET
 
 
@@ -105,15 +106,18 @@ def context_of(
         left: what the method has left in the run that --backbone names.
     """
     names, prepared = tuple(trained.class_names), trained.preprocessing
+    answers = None
+    if isinstance(prepared, TextPreprocessing) and fingerprint:
+        answers = functools.partial(teaching.text_answers, trained)
     if not isinstance(prepared, TextPreprocessing) or len(prepared.fields) > 1:
-        return FitContext(names, fingerprint, loading.load, carried=left)
+        return FitContext(names, fingerprint, loading.load, carried=left, text_answers=answers)
     to_inputs = prepared.graph_function
 
     def text_inputs(texts: Sequence[str]) -> dict[str, np.ndarray]:
         made = to_inputs(tf.constant(list(texts)))
         return {name: tensor.numpy() for name, tensor in made.items()}
 
-    return FitContext(names, fingerprint, loading.load, text_inputs, left)
+    return FitContext(names, fingerprint, loading.load, text_inputs, left, answers)
 
 
 def _classes_of(head: Call[HeadRow], training: Source) -> int | dict[str, tuple[str, ...]]:
