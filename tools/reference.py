@@ -16,6 +16,7 @@ import sys
 from tltf.config import (
     call_strings,
     command_options,
+    ensemble_options,
     help_groups,
     label_options,
     options,
@@ -54,6 +55,7 @@ OPTIONS_OF = {
     "update": command_options.UpdateOptions,
     "label": label_options.LabelOptions,
     "compare": command_options.CompareOptions,
+    "ensemble": ensemble_options.EnsembleOptions,
     "explain": command_options.ExplainOptions,
     "monitor": command_options.MonitorOptions,
     "evaluate": command_options.EvaluateOptions,

@@ -18,6 +18,7 @@ COMMANDS = [
     "rank",
     "check",
     "compare",
+    "ensemble",
     "explain",
     "monitor",
     "update",

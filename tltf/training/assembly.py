@@ -14,6 +14,7 @@ from tltf.config import defaults
 from tltf.config.call_strings import Call
 from tltf.config.catalogs.row import HeadRow
 from tltf.config.options import Options, replace
+from tltf.config.paths import HEAD_STARTS, SOLVED
 from tltf.config.recipe import Recipe
 from tltf.config.task_heads import TaskCalls
 from tltf.config.train_options import TrainOptions
@@ -74,7 +75,7 @@ def assemble(
     work = _work(recipe, parts, strategy.num_replicas_in_sync)
     with strategy.scope():
         core, precision = precision_choice.build(make, options.runtime, options.model, work)
-    if options.model.head_weights:
+    if options.model.head_weights not in HEAD_STARTS:
         _copy_head(core, training.class_names, options.model.head_weights)
     options = replace(options, precision=precision)
     backbone_layers = functional.layers(list(core.backbone.taps.values()))
@@ -89,6 +90,8 @@ def assemble(
     prepared = preprocessing.build(core.backbone, training, options.model.text_length)
     options = replace(options, **_sizes(prepared))
     method = method_call.build()
+    if options.model.head_weights == SOLVED and method.phases(core)[0].solver == "gradient":
+        method.solve_head_first()
     _require_loss(core, options.train, method.phases(core))
     _require_choices(core, options.train, recipe, parts)
     _warn_of_norm(norm, method.phases(core))
