@@ -20,6 +20,7 @@ from tltf.config import (
     label_options,
     options,
     rank_options,
+    search_options,
 )
 from tltf.config.catalogs import CATALOGS, AugmentRow
 from tltf.config.commands import COMMANDS
@@ -50,6 +51,7 @@ OPTIONS_OF = {
     "train": options.Options,
     "lr_find": command_options.FindOptions,
     "rank": rank_options.RankOptions,
+    "search": search_options.SearchOptions,
     "check": command_options.CheckOptions,
     "update": command_options.UpdateOptions,
     "label": label_options.LabelOptions,

@@ -32,7 +32,7 @@ def finish(folder: pathlib.Path, options: Options, row: TrialRow, *, retrains: b
     notes = []
     for run, one in jobs.items():
         status = runs_folder.read_status(run)
-        if status == "finished" and runs_folder_fits(run, one):
+        if status == "finished" and is_finished_as(run, one):
             continue
         what = "evaluating the best trial" if status else "training the best on more rows"
         lines.say("best", what)
@@ -42,7 +42,7 @@ def finish(folder: pathlib.Path, options: Options, row: TrialRow, *, retrains: b
     return notes
 
 
-def runs_folder_fits(run: pathlib.Path, options: Options) -> bool:
+def is_finished_as(run: pathlib.Path, options: Options) -> bool:
     """Whether the finished run in a folder has these values of all flags that change its training."""
     old, values = flag_values(runs_folder.read_options(run)), flag_values(options)
     defaults = {name: flag.default for name, flag in flags_of(Options).items()}

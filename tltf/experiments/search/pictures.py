@@ -13,7 +13,7 @@ from tltf.experiments.search.searching import Search
 from tltf.experiments.search.trial import PRUNED, TrialRow, best_of
 from tltf.experiments.search.wording import SHARES, number_text, value_text
 
-LONGEST = 22
+LONGEST = 16
 """Letters of a value at an axis."""
 TOP = 0.25
 """The share of trials that are drawn in colour."""
@@ -116,7 +116,7 @@ def parallel_coordinates(found: Search) -> str:
         axes.spines["left"].set_visible(False)
 
     title = "What the trials tried: the best in warm, the best quarter in blue"
-    return plots.draw(title, fill, max(5.4, 2.2 * (len(names) + 1)), 4.2)
+    return plots.draw(title, fill, min(max(5.4, 1.5 * (len(names) + 1)), 8.2), 4.0)
 
 
 def _mark(axes: Any, place: int, ticks: Sequence[tuple[float, str]]) -> None:
@@ -130,7 +130,7 @@ def _mark(axes: Any, place: int, ticks: Sequence[tuple[float, str]]) -> None:
             textcoords="offset points",
             va="center",
             color=plots.INK,
-            fontsize=8,
+            fontsize=9,
         )
 
 

@@ -38,7 +38,7 @@ from tltf.runs import layout
 EXTRA = "search"
 NAME = "tltf"
 REDUCTION = 3
-"""Of how many trials halving lets one go on at each rung."""
+"""Of how many trials halving lets one go on at each rung; the first so many are not given up there."""
 STARTUP_TRIALS = 10
 """Trials that TPE draws at random before it learns from them, at most."""
 MOST_GRID = 10_000
@@ -269,7 +269,7 @@ class _JournalLock:
 
     def acquire(self) -> bool:
         """Waits for the lock."""
-        self._lock.acquire()
+        self._lock.acquire(poll_interval=0.01)
         return True
 
     def release(self) -> None:
@@ -320,7 +320,7 @@ def _pruner(name: str) -> Any:
     with _quiet():
         if name == "halving":
             return optuna.pruners.SuccessiveHalvingPruner(
-                min_resource=1, reduction_factor=REDUCTION
+                min_resource=1, reduction_factor=REDUCTION, bootstrap_count=REDUCTION
             )
         if name == "wilcoxon":
             return optuna.pruners.WilcoxonPruner()
