@@ -37,7 +37,7 @@ class SearchingOptions:
         "auto",
         "How a trial is given up early: halving compares it with the others after 1, 3, 9, ... epochs "
         "(Li et al. 2018), wilcoxon tests its folds or seeds against those of the best one; auto is the "
-        "one that fits --split.",
+        "one that fits --split, and none where different methods are searched.",
         choices=PRUNERS,
     )
     keep_models: int = flag(

@@ -68,14 +68,13 @@ def test_it_is_stopped_when_the_time_is_spent_or_the_search_is_interrupted(tmp_p
     found = run(tmp_path, "forever", told)
     assert found.status == UNFINISHED
     assert (tmp_path / "000" / "ended.txt").read_text() == "in order"
-    (tmp_path / "000" / "ended.txt").unlink()
 
     def interrupt(step, quality):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, "forever", Watch(interrupt, lambda: False))
-    assert (tmp_path / "000" / "ended.txt").read_text() == "in order"
+        run(tmp_path / "other", "forever", Watch(interrupt, lambda: False))
+    assert (tmp_path / "other" / "000" / "ended.txt").read_text() == "in order"
 
 
 def test_a_search_goes_on_after_a_trial_out_of_memory(tmp_path):

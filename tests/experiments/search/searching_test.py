@@ -81,14 +81,17 @@ def test_an_interrupted_search_goes_on_with_the_trial_in_which_it_was(tmp_path, 
 
 
 def test_halving_gives_up_what_is_worse_than_others_at_the_same_step(tmp_path):
-    found = search(tmp_path, pruner="auto", trials=12, sampler="random")
+    space = "learning_rate: log(1e-5, 1e-1); method: [lora(rank=4), lora(rank=8)]"
+    found = search(tmp_path, pruner="auto", trials=12, sampler="random", space=space)
     given_up = [row for row in found.rows if row.status == PRUNED]
-    assert given_up and found.best.status == COMPLETE
+    assert given_up and found.best and found.best.status == COMPLETE
     firsts = {row.number: dict(row.curve)[1] for row in found.rows}
     for row in given_up:
         before = [value for number, value in firsts.items() if number < row.number]
         assert firsts[row.number] < max(before), "a trial that leads is never given up"
     assert all(row.score is None for row in given_up)
+    several = searching.plan_of(curve.options(tmp_path, pruner="auto"))
+    assert (found.plan.pruner, several.pruner) == ("halving", "none")
 
 
 def test_rounds_are_compared_in_pairs(tmp_path):

@@ -69,8 +69,8 @@ def test_the_score_is_what_the_report_says_of_validation(trial):
     first = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
     assert score.best_epoch == first["epoch"]
     assert report.test is not None
-    assert best.is_finished_as(run, replace(trial, baseline="auto"))
-    assert not best.is_finished_as(run, replace(trial, learning_rate=0.01))
+    assert best.is_run_of(run, replace(trial, baseline="auto"))
+    assert not best.is_run_of(run, replace(trial, learning_rate=0.01))
 
 
 def test_what_is_trained_is_not_trained_again(trial, monkeypatch):

@@ -32,18 +32,25 @@ def finish(folder: pathlib.Path, options: Options, row: TrialRow, *, retrains: b
     notes = []
     for run, one in jobs.items():
         status = runs_folder.read_status(run)
-        if status == "finished" and is_finished_as(run, one):
+        is_same = bool(status) and is_run_of(run, one)
+        if status == "finished" and is_same:
             continue
         what = "evaluating the best trial" if status else "training the best on more rows"
         lines.say("best", what)
-        own = replace(one, output=str(run), quiet=True, overwrite=status == "finished")
+        own = replace(
+            one,
+            output=str(run),
+            quiet=True,
+            overwrite=status == "finished",
+            resume="auto" if is_same or not status else "never",
+        )
         if reason := child.run_training(run, own):
             notes.append(f"{what} failed: {reason}; see {run / layout.CONSOLE_LOG}")
     return notes
 
 
-def is_finished_as(run: pathlib.Path, options: Options) -> bool:
-    """Whether the finished run in a folder has these values of all flags that change its training."""
+def is_run_of(run: pathlib.Path, options: Options) -> bool:
+    """Whether the run in a folder has these values of all flags that are given and change its training."""
     old, values = flag_values(runs_folder.read_options(run)), flag_values(options)
     defaults = {name: flag.default for name, flag in flags_of(Options).items()}
     given = [name for name, value in values.items() if value != defaults[name]]

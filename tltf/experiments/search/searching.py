@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import filelock
 
-from tltf.config import checks, default_spaces, flagfiles, search_space
+from tltf.config import call_strings, checks, default_spaces, flagfiles, search_space
 from tltf.config.flag_fields import FlagValue, flag_text
 from tltf.config.options import Options, flag_values, flags_of, make, replace
 from tltf.config.recipe import Recipe
@@ -146,13 +146,20 @@ def plan_of(options: SearchOptions) -> SearchPlan:
     has_rounds = options.runtime.seeds > 1 or recipe.every_round is not None
     pruner = options.search.pruner
     if pruner == "auto":
-        pruner = "wilcoxon" if has_rounds else "halving"
+        pruner = "wilcoxon" if has_rounds else "halving" if _has_one_method(space) else "none"
     if (pruner == "wilcoxon") != has_rounds and pruner != "none":
         needs = "folds or seeds" if pruner == "wilcoxon" else "one training a trial"
         what = f"{pruner} compares {'trials by' if has_rounds else ''} {needs}"
         raise FlagError(" ".join(what.split()), flag="pruner", fix="--pruner=auto")
     seed, count = options.runtime.seed, options.search.trials
     return SearchPlan(space, options.search.sampler, pruner, seed, count)
+
+
+def _has_one_method(space: Space) -> bool:
+    """Whether all trials train by one method, so that their first epochs can be compared."""
+    kind = space.get("method")
+    names = [call_strings.name_of(str(value)) for value in getattr(kind, "values", ())]
+    return len(set(names)) <= 1
 
 
 def _require_validation(options: SearchOptions, recipe: Recipe) -> None:

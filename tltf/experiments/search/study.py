@@ -38,7 +38,7 @@ from tltf.runs import layout
 EXTRA = "search"
 NAME = "tltf"
 REDUCTION = 3
-"""Of how many trials halving lets one go on at each rung; the first so many are not given up there."""
+"""Of how many trials halving lets one go on at each rung."""
 STARTUP_TRIALS = 10
 """Trials that TPE draws at random before it learns from them, at most."""
 MOST_GRID = 10_000
@@ -320,7 +320,7 @@ def _pruner(name: str) -> Any:
     with _quiet():
         if name == "halving":
             return optuna.pruners.SuccessiveHalvingPruner(
-                min_resource=1, reduction_factor=REDUCTION, bootstrap_count=REDUCTION
+                min_resource=1, reduction_factor=REDUCTION
             )
         if name == "wilcoxon":
             return optuna.pruners.WilcoxonPruner()
