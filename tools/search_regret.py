@@ -1,7 +1,7 @@
 """Compares TPE with random search at equal budget, and the defaults with the best of 20 trials, on five data sets.
 
     python tools/search_regret.py [--folder=runs/search] [--only=fashion,emoji,movie,digits,mnist] [--seeds=5] [--first=0]
-        [--trials=20] [--minutes=8] [--picture=FILE]
+        [--trials=20] [--minutes=8] [--pictures=FOLDER]
 
 Heads are trained on features that a frozen network gave once, so that a trial takes a second or two; the trials are those
 that `python -m tltf.search` would draw. Trials are chosen on validation, and the chosen one is judged on test.
@@ -18,7 +18,8 @@ import time
 import keras
 import numpy as np
 import tensorflow as tf
-from measuring import Notebook
+from matplotlib.figure import Figure
+from measuring import Notebook, table
 from scipy import stats
 
 from tltf.config import checks, defaults, search_space
@@ -59,6 +60,9 @@ DEFAULTS = {
     "probe": "tuned light head",
 }
 SAMPLERS = ("random", "tpe")
+COLOURS = {"random": "#b35900", "tpe": "#1a5fd6"}
+PAGES = {"light": ("#ffffff", "#1c2733"), "dark": ("#0d1117", "#d8dee6")}
+"""Page -> its ground and its ink."""
 
 
 class Rows:
@@ -206,6 +210,110 @@ def interval(differences):
     return f"{values.mean():+.2f} [{values.mean() - half:+.2f}, {values.mean() + half:+.2f}]"
 
 
+def found_of(kept, name, sampler, options):
+    """The trials of each seed that was measured with both samplers, in the order of the seeds."""
+    seeds = range(options.first, options.first + options.seeds)
+    keys = [[f"{name} {each} {seed} {options.trials}" for each in SAMPLERS] for seed in seeds]
+    chosen = [pair[SAMPLERS.index(sampler)] for pair in keys if all(key in kept for key in pair)]
+    return [kept.get(key, None)["found"] for key in chosen]
+
+
+def regrets(kept, name, options):
+    """Sampler -> float[seeds, trials]: how far the best so far is below the best that any trial had, on validation."""
+    best = max(
+        trial["validation"]
+        for sampler in SAMPLERS
+        for trials in found_of(kept, name, sampler, options)
+        for trial in trials
+    )
+    return {
+        sampler: np.array(
+            [
+                [best - one["validation"] for one in incumbents(trials)]
+                for trials in found_of(kept, name, sampler, options)
+            ]
+        )
+        for sampler in SAMPLERS
+    }
+
+
+def sampler_rows(kept, options):
+    """A row per data set: what the trial that validation chose reaches on test, and TPE's paired difference."""
+    differences, areas = [], []
+    for name in options.only.split(","):
+        last = {
+            sampler: np.array(
+                [
+                    incumbents(trials)[-1]["test"]
+                    for trials in found_of(kept, name, sampler, options)
+                ]
+            )
+            for sampler in SAMPLERS
+        }
+        if len(last["tpe"]) < 2:
+            continue
+        curves = regrets(kept, name, options)
+        gain = last["tpe"] - last["random"]
+        area = curves["random"].mean(axis=1) - curves["tpe"].mean(axis=1)
+        differences.append(gain.mean())
+        areas.append(area.mean())
+        yield [
+            f"{name} ({len(gain)} seeds)",
+            *(f"{last[sampler].mean():.3f}" for sampler in SAMPLERS),
+            interval(gain),
+            *(f"{100 * curves[sampler][:, -1].mean():.2f}" for sampler in SAMPLERS),
+            interval(area),
+        ]
+    if len(differences) > 1:
+        yield ["all sets", "", "", interval(differences), "", "", interval(areas)]
+
+
+def default_rows(kept, options):
+    """A row per data set: the test accuracy of the best of the trials, and of the defaults."""
+    for name in options.only.split(","):
+        trials = found_of(kept, name, "tpe", options)
+        if not trials:
+            continue
+        best = np.array([incumbents(one)[-1]["test"] for one in trials])
+        row = [name, f"{best.mean():.3f}"]
+        for method in DEFAULTS:
+            seeds = range(options.first, options.first + options.seeds)
+            keys = [f"{name} default {method} {seed}" for seed in seeds]
+            tests = np.array([kept.get(key, None)["found"][2] for key in keys if key in kept])
+            same = tests[: len(best)] if len(tests) >= len(best) > 1 else tests
+            gap = f" ({100 * (same.mean() - best.mean()):+.1f})" if len(same) else ""
+            row.append(f"{same.mean():.3f}{gap}" if len(same) else "-")
+        yield row
+
+
+def draw(kept, options, path, page):
+    """The regret of both samplers over the trials, a panel per data set: means over seeds with Student's 95% bands."""
+    ground, ink = PAGES[page]
+    names = [n for n in options.only.split(",") if len(found_of(kept, n, "tpe", options)) > 1]
+    figure = Figure(figsize=(3.4 * len(names), 3.2), layout="constrained", facecolor=ground)
+    panels = np.atleast_1d(figure.subplots(1, len(names)))
+    for axes, name in zip(panels, names, strict=True):
+        for sampler, values in regrets(kept, name, options).items():
+            places, mean = np.arange(1, values.shape[1] + 1), 100 * values.mean(axis=0)
+            half = 100 * stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
+            axes.fill_between(
+                places, mean - half, mean + half, color=COLOURS[sampler], alpha=0.13, linewidth=0
+            )
+            label = {"tpe": "TPE"}.get(sampler, sampler)
+            axes.plot(places, mean, color=COLOURS[sampler], linewidth=1.7, label=label)
+        axes.set_title(f"{name}, {len(values)} seeds", loc="left", fontsize=10, color=ink)
+        axes.set_xlabel("trials", color=ink)
+        axes.set_ylim(bottom=0)
+        axes.set_facecolor(ground)
+        axes.tick_params(colors=ink)
+        axes.grid(linewidth=0.4, alpha=0.5)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["bottom", "left"]].set_color(ink)
+    panels[0].set_ylabel("points below the best trial, validation", color=ink, fontsize=9)
+    panels[-1].legend(frameon=False, labelcolor=ink, fontsize=9)
+    figure.savefig(path, facecolor=ground, dpi=110, metadata={"Date": None})
+
+
 def jobs_of(options):
     """`(key, data set, function of its Rows)` of each measurement, the seeds one after the other."""
     for seed in range(options.first, options.first + options.seeds):
@@ -247,14 +355,22 @@ def main():
     made.add_argument("--first", type=int, default=0)
     made.add_argument("--trials", type=int, default=20)
     made.add_argument("--minutes", type=float, default=8)
-    made.add_argument("--picture", default="")
+    made.add_argument("--pictures", default="")
     options = made.parse_args()
     kept = Notebook(pathlib.Path(options.folder) / "search_regret.jsonl")
     with lines.quiet():
         is_whole = measure(options, kept)
     if not is_whole:
         print("not finished; the same command goes on")
-        return
+    head = ["data", "random", "TPE", "TPE - random, test, points"]
+    head += ["regret random", "regret TPE", "random - TPE, mean regret"]
+    print(table(head, sampler_rows(kept, options)))
+    print()
+    titles = [f"default: {title}" for title in DEFAULTS.values()]
+    print(table(["data", f"best of {options.trials} by TPE", *titles], default_rows(kept, options)))
+    for page in PAGES if options.pictures else ():
+        path = pathlib.Path(options.pictures) / f"search_regret_{page}.svg"
+        draw(kept, options, path, page)
 
 
 if __name__ == "__main__":

@@ -143,8 +143,11 @@ def test_a_trial_that_fails_is_no_lost_search(tmp_path):
     failed = [row for row in found.rows if row.status == FAILED]
     assert failed and all(row.reason == "it was killed (signal 9)" for row in failed)
     assert found.best.values["method"] == "lora(rank=4)" and len(found.rows) == 6
-    with pytest.raises(ModelError, match="the first 3 trials failed, the last one with no data"):
-        search(tmp_path / "all", lambda one, watch: Outcome(FAILED, reason="no data"), trials=9)
+    with pytest.raises(ModelError, match="the first 3 trials failed: no luck"):
+        search(tmp_path / "all", lambda one, watch: Outcome(FAILED, reason="no luck"), trials=9)
+    with pytest.raises(ModelError, match="the first trial failed: no rows"):
+        faulty = Outcome(FAILED, reason="no rows", is_of_data=True)
+        search(tmp_path / "data", lambda one, watch: faulty, trials=9)
 
 
 def program(*arguments):

@@ -18,7 +18,7 @@ from tltf.config.flag_fields import flag_text
 from tltf.config.options import Options, flag_values, flags_of
 from tltf.config.recipe import Recipe
 from tltf.console import signals
-from tltf.errors import StorageError
+from tltf.errors import DataError, StorageError
 from tltf.experiments import round_plan
 from tltf.experiments.search import study
 from tltf.experiments.search.trial import (
@@ -72,7 +72,8 @@ class ChildRunner:
             found = [score for score in scores if score]
             if len(found) == len(folders):
                 return Outcome(COMPLETE, mean_score(found))
-        return Outcome(FAILED, reason=reason_of(process.returncode, _text(run, began)))
+        code = process.returncode
+        return Outcome(FAILED, None, reason_of(code, _text(run, began)), code == DataError.code)
 
 
 def arguments(options: Options) -> list[str]:

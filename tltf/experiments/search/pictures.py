@@ -115,7 +115,7 @@ def parallel_coordinates(found: Search) -> str:
         axes.grid(visible=False)
         axes.spines["left"].set_visible(False)
 
-    title = "What the trials tried: the best in warm, the best quarter in blue"
+    title = "What the trials tried: the best in orange, the best quarter in blue"
     return plots.draw(title, fill, min(max(5.4, 1.5 * (len(names) + 1)), 8.2), 4.0)
 
 

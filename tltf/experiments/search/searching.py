@@ -234,9 +234,11 @@ def _run_trials(
         _tidy(trials.folder, rows, keep_models)
         lines.say("", _said(outcome, seconds, rows))
         failures += outcome.status == FAILED
-        if failures >= MOST_FAILURES and not any(row.score for row in rows):
+        is_hopeless = outcome.is_of_data or failures >= MOST_FAILURES
+        if is_hopeless and not any(row.score for row in rows):
             place = run_folder / layout.CONSOLE_LOG
-            what = f"the first {failures} trials failed, the last one with {outcome.reason}"
+            which = f"first {failures} trials" if failures > 1 else "first trial"
+            what = f"the {which} failed: {outcome.reason}"
             raise ModelError(what, place=place, fix="the same flags with tltf.train")
 
 

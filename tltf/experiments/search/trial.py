@@ -45,11 +45,13 @@ class Outcome:
         status: COMPLETE, PRUNED, FAILED or UNFINISHED.
         score: of a complete trial; the mean over its rounds, where it has several.
         reason: why it failed; empty otherwise.
+        is_of_data: whether it failed by the data, by which every other trial fails too.
     """
 
     status: str
     score: Score | None = None
     reason: str = ""
+    is_of_data: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
