@@ -2,8 +2,9 @@
 
 import pytest
 
-from tltf.config import default_spaces, options, search_space
+from tltf.config import default_spaces, flagfiles, options, search_space
 from tltf.config.catalogs import METHODS
+from tltf.config.search_options import SearchOptions
 from tltf.config.search_space import Choice, Range
 from tltf.errors import FlagError
 
@@ -114,6 +115,13 @@ def test_every_method_has_a_space_whose_values_are_its_own(method):
         search_space.check_values(space, run)
     if "method" in space and method != "auto":
         assert all(str(value).startswith(method) for value in space["method"].values)
+
+
+def test_the_flags_of_other_tools_are_known():
+    for typed, meant in (("n_trials=9", "trials=9"), ("search_space=x", "space=x")):
+        with pytest.raises(FlagError) as caught:
+            flagfiles.parse(SearchOptions, [f"--{typed}"])
+        assert caught.value.fix == f"--{meant}"
 
 
 def test_an_argument_that_the_method_has_is_not_searched():
