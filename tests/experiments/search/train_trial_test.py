@@ -94,6 +94,16 @@ def test_each_round_has_a_score_and_the_run_goes_on_as_a_cross_validation(data, 
     assert len(report.folds) == 2 and runs_folder.read_status(tmp_path / "run") == "finished"
 
 
+def test_trials_share_the_features_of_frozen_layers(data, tmp_path, own_cache):
+    chosen = make(**(FLAGS | {"method": "linear_probe"}), data=data, output=str(tmp_path / "000"))
+    train(chosen)
+    before = {(path, path.stat().st_ino) for path in own_cache.rglob("*") if path.is_file()}
+    assert any(path.stat().st_size > 100 for path, _ in before)
+    train(replace(chosen, output=str(tmp_path / "001"), learning_rate=0.01))
+    after = {(path, path.stat().st_ino) for path in own_cache.rglob("*") if path.is_file()}
+    assert after == before, "nothing was written again"
+
+
 def test_without_validation_rows_there_is_an_error(data, tmp_path):
     chosen = make(data=data, output=str(tmp_path), split="holdout(validation=0)", **FLAGS)
     with pytest.raises(DataError, match="a search needs validation rows"):

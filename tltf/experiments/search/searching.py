@@ -35,7 +35,7 @@ from tltf.experiments.search.wording import score_text, values_text
 from tltf.files import atomic_files
 from tltf.runs import layout
 
-MAY_CHANGE = ("trials", "budget_minutes", "sampler", "pruner", "keep_models", "retrain", *HARMLESS)
+MAY_CHANGE = ("trials", "budget_minutes", "pruner", "keep_models", "retrain", *HARMLESS)
 """Flags that the same search may have otherwise when it goes on."""
 OF_A_TRIAL: dict[str, FlagValue] = {
     "baseline": "none",
