@@ -42,6 +42,8 @@ REDUCTION = 3
 STARTUP_TRIALS = 10
 """Trials that TPE draws at random before it learns from them, at most."""
 MOST_GRID = 10_000
+FEWEST_FOR_IMPORTANCE = 5
+"""Complete trials below which nothing is said of which flags matter."""
 
 
 def require_installed(sampler: str) -> None:
@@ -240,7 +242,7 @@ class Study:
 
         complete = [row for row in self.rows() if row.score is not None]
         values = {row.score.quality for row in complete if row.score}
-        if len(complete) < 4 or len(values) < 2:
+        if len(complete) < FEWEST_FOR_IMPORTANCE or len(values) < 2:
             return {}
         with _quiet():
             evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self.plan.seed)
