@@ -19,6 +19,7 @@ COMMANDS = [
     "search",
     "check",
     "compare",
+    "ensemble",
     "explain",
     "monitor",
     "update",

@@ -179,6 +179,10 @@ BACKBONES = {
         name: [name]
         for name in (
             "efficientnet_lite0",
+            "efficientnet_lite1",
+            "efficientnet_lite2",
+            "mobilenet_v2_torchvision",
+            "densenet121_packaged",
             "resnet50",
             "resnet101",
             "resnet50_v2",
@@ -199,6 +203,9 @@ BACKBONES = {
             "dog_mobilenet_v2",
             "hed_vgg16",
             "minilm_l6",
+            "minilm_l3",
+            "minilm_static",
+            "glove",
         )
     },
     "small_cnn": ["small_cnn", "small_cnn(filters=[4, 8], kernel_px=2, channels=3)"],
@@ -366,5 +373,11 @@ LARGE = {
     "efficientnet_v2_b2",
     "efficientnet_v2_b3",
     "hed_vgg16",
+    "efficientnet_lite1",
+    "efficientnet_lite2",
+    "densenet121_packaged",
     "minilm_l6",
+    "minilm_l3",
+    "minilm_static",
+    "glove",
 }

@@ -25,7 +25,7 @@ APPLICATIONS = [
     for name, row in BACKBONES.items()
     if row.target == "tltf.backbones.applications:application"
 ]
-PACKAGED = ("efficientnet_lite0", "minilm_l6", "dog_mobilenet_v2", "hed_vgg16")
+PACKAGED = [name for name, row in BACKBONES.items() if "packaged" in row.weights]
 
 
 def parameters(names):

@@ -7,6 +7,7 @@ import numpy as np
 
 from tltf.backbones import applications, weight_files
 from tltf.backbones.network import SCALINGS, Network, Request, Scaling
+from tltf.files import untrusted
 
 HED_SCALING = Scaling((1.0,) * 3, (-104.00699, -116.66877, -122.67892), is_bgr=True)
 """The scaling of the package's own preprocessing, which subtracts these means, blue first."""
@@ -24,6 +25,15 @@ def dog_mobilenet_v2(request: Request) -> Network:
 def hed_vgg16(request: Request) -> Network:
     """VGG-16 retrained from ImageNet's weights to find edges; its last block is nearly random."""
     return _application(request, "hed_vgg16", _hed_arrays, HED_SCALING)
+
+
+def densenet121_packaged(request: Request) -> Network:
+    """DenseNet-121 of keras.applications as a classifier of tissue was built on it, all its layers frozen.
+
+    So it has ImageNet's weights, of which the package's own head is left out. Its configuration is read as JSON for
+    the order of its layers; no class is deserialised from it.
+    """
+    return _application(request, "densenet121_packaged", _densenet_arrays)
 
 
 def _application(
@@ -75,3 +85,35 @@ def _hed_arrays(folder: pathlib.Path) -> _Arrays:
                 number = int(layer.removeprefix("conv2d").strip("_") or 0) + 1
                 result[f"{block}_conv{number}/{('kernel', 'bias')[int(index)]}"] = item[()]
     return result
+
+
+def _densenet_arrays(folder: pathlib.Path) -> _Arrays:
+    """The packaged file's weights by tltf's names.
+
+    Keras numbers the layers of a class in their order: `conv2d_{n}/vars/{m}` becomes the m-th weight of the n-th Conv2D.
+    """
+    config = untrusted.read_json(folder / "config.json")["config"]
+    (base,) = (layer for layer in config["layers"] if layer["config"]["name"] == "densenet121")
+    result, counts = {}, dict.fromkeys(_WEIGHTS_OF, 0)
+    with weight_files.open_h5(folder / "model.weights.h5") as opened:
+        group = opened["layers/functional/layers"]
+        for layer in base["config"]["layers"]:
+            if (kind := layer["class_name"]) not in _WEIGHTS_OF:
+                continue
+            stored, names = _WEIGHTS_OF[kind]
+            number = f"_{counts[kind]}" if counts[kind] else ""
+            counts[kind] += 1
+            for place, name in enumerate(names):
+                found = group[f"{stored}{number}/vars/{place}"][()]
+                result[f"{layer['config']['name']}/{name}"] = found
+    return result
+
+
+_WEIGHTS_OF = {
+    "Conv2D": ("conv2d", ("kernel",)),
+    "BatchNormalization": (
+        "batch_normalization",
+        ("gamma", "beta", "moving_mean", "moving_variance"),
+    ),
+}
+"""Class of a layer -> what Keras calls its group in a file, and the names of its weights in their order."""

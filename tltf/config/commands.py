@@ -12,6 +12,7 @@ COMMANDS = {
     "export": "exports a trained run for serving, and checks the export",
     "serve": "serves the export of a run over HTTP, on the paths of TF Serving",
     "compare": "puts finished runs beside each other: metrics, curves, flags, time, disagreements",
+    "ensemble": "makes one model of several finished runs, and says whether it pays",
     "demo": "opens a page on this machine on which a run answers whoever tries it",
     "explain": "shows which parts of images or texts the answers of a run rest on",
     "monitor": "compares live rows with a run's reference, and rings where they differ",

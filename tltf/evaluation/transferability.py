@@ -30,15 +30,24 @@ def log_me(features: np.ndarray, targets: np.ndarray) -> float:
         targets: float[n, K]: 1 at the class of a row and 0 elsewhere, or numbers.
     """
     rows = np.asarray(features, np.float64)
-    left, singular, _ = np.linalg.svd(rows, full_matrices=False)
-    squares = singular**2
-    squares = squares[squares > squares.max(initial=0) * SMALLEST]
-    left = left[:, : len(squares)]
+    squares, left = _spectrum(rows)
     values = [
         _evidence(squares, left.T @ target, float(target @ target), rows.shape)
         for target in np.asarray(targets, np.float64).T
     ]
     return float(np.mean(values))
+
+
+def _spectrum(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`(s^2, U)` of the singular value decomposition U S V' of float64[n, D], without the directions where s is 0.
+
+    They are those of the smaller one of F F' and F'F, which takes a fraction of a decomposition's time.
+    """
+    is_wide = rows.shape[0] <= rows.shape[1]
+    squares, vectors = np.linalg.eigh(rows @ rows.T if is_wide else rows.T @ rows)
+    kept = squares > squares.max(initial=0) * SMALLEST
+    squares, vectors = squares[kept], vectors[:, kept]
+    return squares, vectors if is_wide else rows @ vectors / np.sqrt(squares)
 
 
 def _evidence(

@@ -54,7 +54,7 @@ def unpack(
     """Writes the members that match a pattern into `folder` and returns their paths.
 
     Args:
-        archive: path of a .zip, .whl, .tar.*, .tgz or .deb file.
+        archive: path of a .zip, .whl, .keras, .tar.*, .tgz or .deb file.
         folder: path; made if it does not exist.
         members: patterns of `fnmatch`; `*` also crosses slashes.
         root: the beginning of the members' names that is removed.
@@ -93,7 +93,7 @@ def unpack(
 def _open_members(archive: pathlib.Path) -> Iterator[_Member]:
     """Yields every member of an archive but folders."""
     name = archive.name
-    if name.endswith((".zip", ".whl")):
+    if name.endswith((".zip", ".whl", ".keras")):
         with zipfile.ZipFile(archive) as opened:
             for info in opened.infolist():
                 if not info.is_dir():

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import safetensors.numpy
 
-from tltf.backbones import builder, efficientnet_lite, weight_files
+from tltf.backbones import builder, inverted_bottlenecks
 from tltf.console import lazy_imports
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import FlagError
@@ -61,14 +61,13 @@ def output_layer(core: Core) -> Linear:
     head = core.head
     is_pooled = head.pooling in ("auto", "average") and not (head.features or head.hidden)
     name = core.backbone.blueprint.get("text", "").partition("(")[0]
-    if name == "efficientnet_lite0" and core.backbone.pretrained and is_pooled:
-        path = weight_files.convert_once("efficientnet_lite0", efficientnet_lite.convert)
-        found = safetensors.numpy.load_file(path)
+    if name in inverted_bottlenecks.DESIGNS and core.backbone.pretrained and is_pooled:
+        found = safetensors.numpy.load_file(inverted_bottlenecks.packaged_weights(name))
         if all(_is_same(core, layer, found) for layer in _LAYERS):
             return Linear(found["predictions/kernel"], found["predictions/bias"])
     raise FlagError(
-        "names say what an image shows only where the network still has ImageNet's output layer, which is "
-        "efficientnet_lite0 with its packaged weights and averaged features",
+        "names say what an image shows only where the network still has ImageNet's output layer: "
+        f"{', '.join(inverted_bottlenecks.DESIGNS)}, with its packaged weights and averaged features",
         flag="method",
         fix="--backbone=efficientnet_lite0, or --method=prototypes, which takes a few labels",
     )

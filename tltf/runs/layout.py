@@ -56,6 +56,8 @@ MODEL, CORE, WEIGHTS, ASSETS = "model", "core.json", "core.safetensors", "assets
 CHECKPOINTS, TENSORBOARD, WANDB, ROUNDS = "checkpoints", "tensorboard", "wandb", "rounds"
 STEPS, MEMORY = "steps", "memory"
 """The runs of the steps of a sequence; which rows each of them leaves to later ones."""
+DISTILLED = "distilled"
+"""In the folder of an ensemble, the run of a network that learned its answers."""
 TASKS = "tasks"
 """The folder with a folder per task of a run of several heads: its report and predictions."""
 PROJECTOR_FEATURES, PROJECTOR_LABELS = "features.tsv", "labels.tsv"

@@ -81,13 +81,15 @@ def test_scores_are_those_of_the_features():
     assert ranking.probe_accuracy(features, targets, 3) == chosen.candidate.accuracy
 
 
-def test_a_network_with_its_own_output_layer_is_asked_for_its_own_classes(data):
-    chosen = options.make(RankOptions, data=data, backbones="efficientnet_lite0", image_size_px=32)
-    recipe = checks.resolve(
-        options.replace(chosen, backbone="efficientnet_lite0"), needs_output=False
-    )
+@pytest.mark.parametrize(
+    "name",
+    ["efficientnet_lite0", pytest.param("mobilenet_v2_torchvision", marks=[pytest.mark.large])],
+)
+def test_a_network_with_its_own_output_layer_is_asked_for_its_own_classes(data, name):
+    chosen = options.make(RankOptions, data=data, backbones=name, image_size_px=32)
+    recipe = checks.resolve(options.replace(chosen, backbone=name), needs_output=False)
     rows = loader.load(data)
-    (found,) = candidates.features_of(chosen, recipe, rows, ["efficientnet_lite0"])
+    (found,) = candidates.features_of(chosen, recipe, rows, [name])
     assert found.source.shape == (90, 1000)
     np.testing.assert_allclose(found.source.sum(axis=1), 1, rtol=1e-5)
     scores = ranking.score(found, rows, 0).scores

@@ -130,6 +130,24 @@ def drawn_rows(rows: Source, options: RankOptions) -> Source:
 
 def score(found: CandidateFeatures, rows: Source, seed: int) -> RankedNetwork:
     """The scores of a network, each with the time that it took."""
+    scores, seconds = dict[str, float](), dict[str, float]()
+    for name, compute in scores_of(found, rows, seed).items():
+        began = time.perf_counter()
+        scores[name] = compute()
+        seconds[name] = time.perf_counter() - began
+    return RankedNetwork(
+        found.candidate,
+        scores,
+        seconds,
+        found.ms_per_example,
+        found.num_parameters,
+        found.features.shape[1],
+        found.licence,
+    )
+
+
+def scores_of(found: CandidateFeatures, rows: Source, seed: int) -> dict[str, Callable[[], float]]:
+    """Name of a score -> what computes it, for the scores that a network has; none is computed yet."""
     features, labels = found.features, np.asarray(rows.labels)
     targets = np.eye(len(rows.class_names))[labels]
     given: dict[str, Callable[[], float]] = {
@@ -141,20 +159,7 @@ def score(found: CandidateFeatures, rows: Source, seed: int) -> RankedNetwork:
     if (source := found.source) is not None:
         given["leep"] = lambda: transferability.leep(source, labels)
         given["nce"] = lambda: transferability.nce(source.argmax(axis=1), labels)
-    scores, seconds = dict[str, float](), dict[str, float]()
-    for name, compute in given.items():
-        began = time.perf_counter()
-        scores[name] = compute()
-        seconds[name] = time.perf_counter() - began
-    return RankedNetwork(
-        found.candidate,
-        scores,
-        seconds,
-        found.ms_per_example,
-        found.num_parameters,
-        features.shape[1],
-        found.licence,
-    )
+    return given
 
 
 def probe_accuracy(features: np.ndarray, targets: np.ndarray, seed: int) -> float:
