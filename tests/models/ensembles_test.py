@@ -165,9 +165,9 @@ def test_an_ensemble_gives_no_weights_to_another_network(tmp_path):
     ("change", "what"),
     [
         (lambda part: part.update(assets="../.."), "a member with the files"),
-        (lambda part: part.update(core={"backbone": {"members": [part]}}), "not a network"),
+        (lambda part: part.update(core={"backbone": {"members": [dict(part)]}}), "not a network"),
         (lambda part: part["core"]["backbone"].update(text="os:remove"), "is not part of tltf"),
-        (lambda part: part.update(shared={"conv": "elsewhere"}), "architecture"),
+        (None, "architecture"),
     ],
 )
 def test_what_a_stranger_writes_into_the_members_is_refused(change, what, tmp_path):
@@ -175,7 +175,7 @@ def test_what_a_stranger_writes_into_the_members_is_refused(change, what, tmp_pa
     path = tmp_path / "model" / "core.json"
     manifest = json.loads(path.read_text())
     part = manifest["core"]["backbone"]["members"][1]
-    if "conv" in what or "architecture" in what:
+    if what == "architecture":
         layers = [layer.name for layer in served.image().core.model.layers if layer.weights]
         part["shared"] = {layers[0]: f"member_1_{layers[0]}"}
     else:
