@@ -140,7 +140,13 @@ def test_the_report_puts_every_member_beside_the_ensemble(runs, joint):
     assert "## Members" in text and "python -m tltf.ensemble" in text
 
 
-@pytest.mark.parametrize("combine", ["greedy", "stacking", "auto"])
+LARGE = pytest.mark.large
+
+
+@pytest.mark.parametrize(
+    "combine",
+    ["greedy", pytest.param("stacking", marks=LARGE), pytest.param("auto", marks=LARGE)],
+)
 def test_the_core_gives_what_the_rule_gives_of_the_members_scores(runs, combine, tmp_path):
     folders = [str(runs / name) for name in "abc"]
     output = tmp_path / "joint"
@@ -203,6 +209,7 @@ def test_a_run_that_was_trained_on_the_judged_rows_is_refused(runs):
         (runs / "a" / "kept.json").rename(runs / "a" / "origin.json")
 
 
+@LARGE
 def test_one_network_learns_from_the_ensemble(runs, tmp_path):
     output = tmp_path / "joint"
     given = [str(runs / "a"), str(runs / "b"), f"--output={output}", "--noexport", "--quiet"]
@@ -221,6 +228,7 @@ def test_members_of_different_sizes_teach_no_network(runs, tmp_path, capsys):
     assert "in different forms" in capsys.readouterr().err
 
 
+@LARGE
 def test_the_last_epoch_is_a_candidate_where_another_was_kept(data, tmp_path):
     flags = ["--method=scratch", "--image_size_px=12", "--learning_rate=.3", "--train_epochs=6"]
     output = tmp_path / "run"
@@ -235,7 +243,7 @@ def test_the_last_epoch_is_a_candidate_where_another_was_kept(data, tmp_path):
         assert np.abs(last.scores(part) - kept.scores(part)).max() > 1e-4
 
 
-@pytest.mark.large
+@LARGE
 def test_real_networks_with_and_without_a_shared_backbone(tmp_path):
     data = ["--data=vader(domain=movie, num_train=300, num_validation=100, num_test=200)"]
     flags = {
