@@ -203,6 +203,9 @@ BACKBONES = {
             "dog_mobilenet_v2",
             "hed_vgg16",
             "minilm_l6",
+            "minilm_l3",
+            "minilm_static",
+            "glove",
         )
     },
     "small_cnn": ["small_cnn", "small_cnn(filters=[4, 8], kernel_px=2, channels=3)"],
@@ -374,4 +377,7 @@ LARGE = {
     "efficientnet_lite2",
     "densenet121_packaged",
     "minilm_l6",
+    "minilm_l3",
+    "minilm_static",
+    "glove",
 }

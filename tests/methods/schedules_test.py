@@ -11,7 +11,7 @@ from tltf.errors import FlagError
 from tltf.graphs import freezing
 from tltf.heads.losses import cross_entropies
 from tltf.methods import fine_tuning as plain
-from tltf.methods import schedules
+from tltf.methods import lora, schedules, subsets
 from tltf.training import curriculum as curricula
 from tltf.training import fit as training_fit
 
@@ -48,24 +48,41 @@ def test_gradual_has_no_more_stages_than_groups_and_ends_with_all():
     assert all(rates(core, all_at_once).values())
 
 
-def test_lp_ft_begins_to_fine_tune_with_the_solved_head(monkeypatch):
+def solved_first(method):
+    method.solve_head_first()
+    return method
+
+
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [
+        (schedules.lp_ft(), "full"),
+        (solved_first(subsets.bitfit()), "bitfit"),
+        (solved_first(lora.lora(targets=".*/kernel")), "lora"),
+    ],
+    ids=["lp_ft", "bitfit", "lora"],
+)
+def test_fine_tuning_begins_with_the_solved_head(method, name, monkeypatch):
     seen = {}
     prepare_phase = training_fit.Fit._prepare_phase
 
     def watch(self, number, phase, saved):
-        if phase.name == "full":
+        if phase.name == name:
             seen["head"] = [v.numpy() for v in self.core.groups[-1].layers[-1].weights]
         return prepare_phase(self, number, phase, saved)
 
     monkeypatch.setattr("tltf.training.fit.Fit._prepare_phase", watch)
     data = feed(has_validation=True)
     probed, _, _ = fit(method=plain.linear_probe("lbfgs"), data=data)
-    tuned, run, _ = fit(method=schedules.lp_ft(), data=data)
+    tuned, run, _ = fit(method=method, data=data)
     for found, expected in zip(seen["head"], probed.groups[-1].layers[-1].weights, strict=True):
         np.testing.assert_array_equal(found, expected.numpy())
-    epochs = [row["epoch"] for row in run.history if row["phase"] == "full"]
+    epochs = [row["epoch"] for row in run.history if row["phase"] == name]
     assert epochs == [1, 2, 3], "the solver takes no epochs from the steps"
-    assert not np.array_equal(tuned.model.get_weights()[0], probed.model.get_weights()[0])
+    ends = zip(tuned.model.weights, probed.model.weights, strict=True)
+    assert any(
+        not np.array_equal(mine, probe) for mine, probe in ends if "logits" not in mine.path
+    ), "the backbone is trained too"
 
 
 def test_steps_that_only_harm_leave_the_solved_head():

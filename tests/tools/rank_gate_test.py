@@ -1,19 +1,22 @@
 """The gate of tltf.rank: what its table says of made-up measurements."""
 
+import importlib
 import math
-import pathlib
-import sys
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "tools"))
-
-import rank_gate
+from tests.tools.bench_transfer_test import TOOLS
 
 FITS = {
     name: {"accuracy": accuracy, "train_cpu_s": 100.0}
     for name, accuracy in (("a", 0.9), ("b", 0.8), ("c", 0.7))
 }
+
+
+@pytest.fixture(name="module")
+def _module(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    return importlib.import_module("rank_gate")
 
 
 def scored(**values):
@@ -28,14 +31,16 @@ def scored(**values):
     "values, tau, lost",
     [({"a": 3, "b": 2, "c": 1}, 1.0, 0.0), ({"a": 1, "b": 2, "c": 3}, -1.0, 20.0)],
 )
-def test_a_score_with_the_order_of_fine_tuning_has_tau_1_and_loses_nothing(values, tau, lost):
-    ((told, ratios),) = rank_gate.lines_of("digits, 0", FITS, scored(**values))
+def test_a_score_with_the_order_of_fine_tuning_has_tau_1_and_loses_nothing(
+    module, values, tau, lost
+):
+    ((told, ratios),) = module.lines_of("digits, 0", FITS, scored(**values))
     assert told == ["digits, 0", "x", 3, pytest.approx(tau), pytest.approx(lost)]
     assert ratios == [200.0, 100.0]
 
 
-def test_networks_without_a_score_are_left_out():
+def test_networks_without_a_score_are_left_out(module):
     found = scored(a=1, b=2, c=3)
     del found["a"]["scores"]["x"]
-    ((told, _),) = rank_gate.lines_of("digits, 0", FITS, found)
+    ((told, _),) = module.lines_of("digits, 0", FITS, found)
     assert told[2] == 2 and math.isnan(told[3]) and told[4] == pytest.approx(20.0)

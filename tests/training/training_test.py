@@ -28,7 +28,7 @@ HEADS = [
 
 
 def options_of(**flags):
-    return make(data="digits", backbone="small_cnn", image_size_px=28, **flags)
+    return make(**{"data": "digits", "backbone": "small_cnn", "image_size_px": 28} | flags)
 
 
 def assembled(**flags):
@@ -139,3 +139,27 @@ def test_a_method_that_does_not_fit_is_corrected_in_the_same_folder(tmp_path, ca
     assert "error[2] --method" in capsys.readouterr().err and (tmp_path / "run/run.flags").exists()
     assert train.main([*argv, "--method=full"]) == 0
     assert folder.read_options(tmp_path / "run").train.method == "full"
+
+
+def test_a_head_that_starts_solved_gets_a_phase_of_its_own():
+    trained, method = assembled(method="bitfit", head_weights="solved")
+    assert [(p.name, p.solver) for p in method.phases(trained.core)] == [
+        ("probe", "lbfgs"),
+        ("bitfit", "gradient"),
+    ]
+    trained, method = assembled(method="lp_ft", head_weights="solved")
+    assert [p.name for p in method.phases(trained.core)] == ["probe", "full"], "it is solved once"
+    with pytest.raises(FlagError, match="solver=gradient"):
+        assembled(method="bitfit", head_weights="solved", head="ordinal")
+
+
+def test_a_light_baseline_reads_the_features_that_the_head_takes():
+    """Not those of the last stage, when the head names others."""
+    backbone = {"backbone": "small_cnn(filters=[4, 6])"}
+    head = {"head": "classify(features=[stage_1, stage_2])"}
+    trained, _ = assembled(method="linear_probe", **backbone, **head)
+    (features,) = trained.feature_model().output.values()
+    head = trained.core.groups[-1].layers[-1]
+    assert features.shape[-1] == head.kernel.shape[0]
+    last, _ = assembled(method="linear_probe", **backbone)
+    assert last.feature_model().output.popitem()[1].shape[-1] != features.shape[-1]

@@ -1,14 +1,17 @@
 """Small networks that are trained with tltf on one task to be the backbone of the next."""
 
 import collections
+import dataclasses
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 
 import keras
 
-from tltf.backbones import transformers, weight_files
+from tltf.backbones import transformers, weight_files, word_vectors
 from tltf.backbones.network import SCALINGS, Network, Request
+from tltf.config import call_strings
+from tltf.config.catalogs.backbones import BACKBONES
 from tltf.console import lazy_imports
 from tltf.errors import FlagError
 
@@ -61,18 +64,25 @@ def small_cnn(
 
 
 def small_lstm(
-    request: Request, units: int = 64, embedding: int = 64, vocabulary: int = 5000
+    request: Request,
+    units: int = 64,
+    embedding: int = 64,
+    vocabulary: int = 5000,
+    vectors: str = "",
 ) -> Network:
     """A network of an embedding and an LSTM over WordPiece tokens, whose vocabulary is learned.
 
-    The mask is an input of its own, because the masks that Keras attaches to tensors are lost
-    where the graph is cut.
+    With `vectors` the embedding and its tokens are those of a network that has been trained. The
+    mask is an input of its own, because the masks that Keras attaches to tensors are lost where the
+    graph is cut.
 
     Args:
         request: the training texts, or the memory and files of an earlier build.
         units: width of the LSTM's state.
-        embedding: width of the token vectors.
+        embedding: width of the token vectors that are learned.
         vocabulary: most tokens that are learned.
+        vectors: call string of a backbone of token vectors, `glove` or `minilm_static`, which takes
+            the place of `embedding` and `vocabulary`; empty for none.
 
     Raises:
         FlagError: a weights file is named; it could not say which words its token vectors are of.
@@ -83,27 +93,40 @@ def small_lstm(
             flag=weight_files.FLAG,
             fix=f"--{weight_files.FLAG}=RUN, an --output of tltf.train, which holds its words",
         )
-    if request.memory is not None:
+    if vectors:
+        base = _vectors_of(request, vectors)
+    elif request.memory is not None:
         tokenizer = transformers.load_tokenizer(request.memory["tokenizer"], request.assets)
+        base = word_vectors.network(request, tokenizer, embedding)
     else:
         tokenizer = learn_tokenizer(request.texts, vocabulary)
-    tokens = keras.Input((None,), dtype="int32", name="token_ids")
-    mask = keras.Input((None,), dtype="int32", name="padding_mask")
-    size = tokenizer.vocabulary_size()
-    vectors = keras.layers.Embedding(size, embedding, name="token_embedding")(tokens)
+        base = word_vectors.network(request, tokenizer, embedding)
+    mask = base.taps["mask"]
     states = keras.layers.LSTM(units, return_sequences=True, name="layer_1_lstm")(
-        vectors, mask=keras.ops.cast(mask, "bool")
+        base.taps["sequence"], mask=keras.ops.cast(mask, "bool")
     )
-    memory = request.memory or {"tokenizer": transformers.tokenizer_memory(tokenizer)}
-    return Network(
-        inputs={"token_ids": tokens, "padding_mask": mask},
-        points={"embeddings": [vectors], "layer_1": [states]},
+    return dataclasses.replace(
+        base,
+        points={**base.points, "layer_1": [states]},
         taps={"sequence": states, "mask": mask, "pooled": states[:, -1, :]},
         pretrained=False,
-        tokenizer=tokenizer,
-        text_length=request.text_length,
-        memory=memory,
     )
+
+
+def _vectors_of(request: Request, text: str) -> Network:
+    """The Network of the call string `vectors`.
+
+    Raises:
+        FlagError: it is not a backbone of token vectors.
+    """
+    call = call_strings.pick(BACKBONES, text, "backbone")
+    if call.target.partition(":")[0] != word_vectors.__name__:
+        raise FlagError(
+            f"vectors takes a backbone of token vectors (received {text})",
+            flag="backbone",
+            fix="--backbone='small_lstm(vectors=glove)'",
+        )
+    return call.build(dataclasses.replace(request, name=call.name, call=call))
 
 
 def learn_tokenizer(texts: Sequence[str], size: int) -> keras.Layer:

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from tltf.backbones.network import Network, Request
+from tltf.backbones.word_tokenizer import WordTokenizer
 from tltf.console import lazy_imports
 from tltf.errors import FlagError, ModelError, TltfError
 from tltf.files import untrusted
@@ -20,6 +21,8 @@ _FILES = ("vocabulary", "merges", "proto")
 """Arguments of tokenizers that may be paths; a blueprint has the files beside it instead."""
 _IGNORED = ("dtype", "name", "trainable")
 """Arguments that a blueprint does not record."""
+_HAS_POOLER = "has_pooler"
+"""The key of a blueprint that is false for a network without the pooler of its class."""
 _NUMBERED = re.compile(r"(.+?)_?(\d+)$")
 
 
@@ -82,8 +85,10 @@ def load_tokenizer(memory: dict[str, Any], folder: pathlib.Path | None) -> keras
         ModelError: the class is not a tokenizer of KerasHub, it does not take the arguments, they
             name a file elsewhere, or the files cannot be read.
     """
-    cls = getattr(keras_hub.tokenizers, str(memory["class"]), None)
-    if not (isinstance(cls, type) and issubclass(cls, keras_hub.tokenizers.Tokenizer)):
+    cls: Any = getattr(keras_hub.tokenizers, str(memory["class"]), None)
+    if memory["class"] == WordTokenizer.__name__:
+        cls = WordTokenizer
+    elif not (isinstance(cls, type) and issubclass(cls, keras_hub.tokenizers.Tokenizer)):
         raise ModelError(f"{memory['class']!r} is not a tokenizer of KerasHub", flag="backbone")
     named = [key for key in _FILES if memory["config"].get(key) is not None]
     if named or not is_plain(memory["config"]):
@@ -96,9 +101,21 @@ def load_tokenizer(memory: dict[str, Any], folder: pathlib.Path | None) -> keras
 
 
 def text_network(
-    backbone: keras.Model, tokenizer: keras.Layer, request: Request, pretrained: bool
+    backbone: keras.Model,
+    tokenizer: keras.Layer,
+    request: Request,
+    pretrained: bool,
+    has_pooler: bool = True,
 ) -> Network:
-    """The Network of a KerasHub text backbone with one token input."""
+    """The Network of a KerasHub text backbone with one token input.
+
+    Args:
+        backbone: the backbone.
+        tokenizer: its tokenizer.
+        request: the request, whose memory is kept where it has one.
+        pretrained: False for random weights.
+        has_pooler: False leaves out the pooler of the class, for weights that have none.
+    """
     inputs = dict(backbone.input) if isinstance(backbone.input, dict) else {}
     if not {"token_ids", "padding_mask"} <= set(inputs) or len(inputs) > 3:
         raise FlagError(f"{request.text} is not a plain text encoder", flag="backbone")
@@ -107,7 +124,10 @@ def text_network(
         "class": type(backbone).__name__,
         "config": plain_config(backbone),
         "tokenizer": tokenizer_memory(tokenizer),
+        **({} if has_pooler else {_HAS_POOLER: False}),
     }
+    if not memory.get(_HAS_POOLER, True):
+        taps.pop("pooled", None)
     return Network(
         inputs=inputs,
         points=depth_points(backbone, taps["sequence"]),

@@ -132,22 +132,23 @@ class _Stored:
 
 
 def convert_once(
-    asset_id: str, convert: Callable[[pathlib.Path], dict[str, np.ndarray]]
+    asset_id: str, convert: Callable[[pathlib.Path], dict[str, np.ndarray]], name: str = ""
 ) -> pathlib.Path:
-    """The safetensors file with an asset's weights, converted once and kept in the cache.
+    """The safetensors file with what is made of an asset's weights, made once and kept in the cache.
 
     Args:
         asset_id: a key of `assets.ASSETS`.
         convert: makes arrays by name from the asset's folder.
+        name: name of the file without ending; empty for `asset_id`.
     """
     folder = assets.cache_folder() / "converted"
-    target = folder / f"{asset_id}.safetensors"
+    target = folder / f"{name or asset_id}.safetensors"
     if target.is_file():
         return target
     source = assets.fetch(asset_id)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with assets.process_lock(assets.cache_folder(), f"{asset_id}.converted"):
+        with assets.process_lock(assets.cache_folder(), f"{name or asset_id}.converted"):
             if not target.is_file():  # another process may have been faster
                 with atomic_files.replace_path(target) as part:
                     safetensors.numpy.save_file(convert(source), part)

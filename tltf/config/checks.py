@@ -92,7 +92,7 @@ def resolve(options: Options, needs_output: bool = True, source: Call[Row] | Non
         formats=formats if output.export else (),
         baselines=baselines,
         trackers=pick_trackers(output.track),
-        explainer=_pick_explainer(output.explain, backbone),
+        explainer=pick_explainer(output.explain, backbone),
         abstention=pick_abstention(train.abstain),
     )
     several_heads.require_taken(options, recipe)
@@ -112,7 +112,7 @@ def _require_one_repetition(seeds: int, recipe: Recipe) -> None:
     raise FlagError(what, flag="seeds", fix=f"{fix}, without --seeds")
 
 
-def _pick_explainer(text: str, backbone: Call[BackboneRow] | None) -> Call[Row] | None:
+def pick_explainer(text: str, backbone: Call[BackboneRow] | None) -> Call[Row] | None:
     """The Call of --explain; None for `auto` and `none`.
 
     Raises:

@@ -12,6 +12,7 @@ COMMANDS = {
     "export": "exports a trained run for serving, and checks the export",
     "serve": "serves the export of a run over HTTP, on the paths of TF Serving",
     "compare": "puts finished runs beside each other: metrics, curves, flags, time, disagreements",
+    "ensemble": "makes one model of several finished runs, and says whether it pays",
     "demo": "opens a page on this machine on which a run answers whoever tries it",
     "explain": "shows which parts of images or texts the answers of a run rest on",
     "monitor": "compares live rows with a run's reference, and rings where they differ",
@@ -19,6 +20,7 @@ COMMANDS = {
     "update": "goes on from a run with more rows and new classes, and publishes what is not worse",
     "check": "scans a data set as training does and prints what is in it",
     "rank": "ranks pretrained networks for a data set by scores of their frozen features",
+    "search": "searches flags of a run by many trials, and keeps the best on validation",
     "lr_find": "proposes a learning rate for a run",
 }
 """Name of a command, which is also that of its module at the top -> what it does."""

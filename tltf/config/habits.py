@@ -72,6 +72,8 @@ FLAGS = {
     "baseline": "baselines",
     "track": "report_to tracker trackers logger loggers log_with tracking",
     "metric": "scoring eval_metric metric_for_best_model monitor",
+    "trials": "n_trials num_trials max_trials num_samples n_iter",
+    "space": "search_space param_space hp_space",
     "limit": "max_train_samples max_samples max_rows num_rows nrows n_rows sample subset "
     "limit_train_batches limit_examples",
 }
@@ -170,6 +172,9 @@ VALUES = {
         "inception_v3": "inception",
         "convnext_tiny": "convnext",
         "minilm_l6": "minilm all_minilm_l6_v2 sentence_transformers sbert",
+        "minilm_l3": "minilm_l3_v2 paraphrase_minilm_l3_v2",
+        "minilm_static": "model2vec static_embeddings potion",
+        "glove": "word2vec fasttext glove_6b word_vectors word_embeddings",
         "hub:bert_base_en_uncased": "bert bert_base bert_base_uncased",
         "hub:bert_base_en": "bert_base_cased",
         "hub:distil_bert_base_en_uncased": "distilbert distilbert_base_uncased",

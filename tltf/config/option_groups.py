@@ -109,8 +109,9 @@ class ModelOptions:
     )
     head_weights: str = flag(
         "",
-        "A run from whose head the head starts: classes that the run knows keep their weights, by "
-        "name. If empty, it starts from random weights.",
+        "Where the head starts: 'random' weights; 'solved', its optimum on the frozen network, which "
+        "takes a head of one dense layer; or a run from whose head classes that it knows keep their "
+        "weights, by name. If empty, random.",
     )
     image_size_px: int | None = flag(
         None,

@@ -11,6 +11,9 @@ from tltf.config.flag_fields import FlagValue
 
 FLAGS = ("output", "run", "backbone", "backbone_weights", "head_weights", "publish")
 """Flags whose whole value is, or may be, a path."""
+SOLVED = "solved"
+HEAD_STARTS = ("", "auto", "random", SOLVED)
+"""The values of --head_weights that name no run."""
 CALLS: dict[str, Mapping[str, Row]] = {
     "data": SOURCES,
     "target_data": SOURCES,
@@ -45,7 +48,9 @@ def make_absolute(name: str, value: FlagValue) -> FlagValue:
         is_name = not value or value in BACKBONES
         is_folder = not is_name and pathlib.Path(os.path.expanduser(value)).is_dir()
         return _path(value) if is_folder else value
-    if name in ("backbone_weights", "head_weights") and value not in ("", "default", "none"):
+    if name == "backbone_weights" and value not in ("", "default", "none"):
+        return _path(value)
+    if name == "head_weights" and value not in HEAD_STARTS:
         return _path(value)
     return value
 

@@ -13,7 +13,7 @@ class RankingOptions:
     backbones: str = flag(
         "auto",
         "The networks that are ranked, as call strings of --list=backbones joined with |; auto takes all "
-        "whose weights are in packages and that take such rows.",
+        "whose weights are in packages, that need no extra and that take such rows.",
     )
     image_sizes_px: str = flag(
         "auto",

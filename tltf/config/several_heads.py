@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from tltf.config.catalogs import METHODS
 from tltf.config.options import Options
+from tltf.config.paths import HEAD_STARTS
 from tltf.config.recipe import Recipe
 from tltf.config.task_heads import TaskCalls
 from tltf.errors import FlagError
@@ -60,5 +61,5 @@ def _taking_one(options: Options, recipe: Recipe) -> Iterator[tuple[str, str, st
     for name, value in usual.items():
         if getattr(options.train, name) != value:
             yield name, f"--{name}", f"--{name}={value}"
-    if options.model.head_weights:
+    if options.model.head_weights not in HEAD_STARTS:
         yield "head_weights", "--head_weights", "leave --head_weights out"

@@ -12,6 +12,7 @@ import tensorflow as tf
 from tltf.console.progress import SHOWN_AFTER_S, Progress
 from tltf.data.images import files
 from tltf.data.images.preprocessing import ImagePreprocessing
+from tltf.data.several_preprocessings import SeveralImages
 from tltf.data.source import Column, Source
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import DataError, FlagError
@@ -36,7 +37,8 @@ class Lookup:
     """What turns row numbers into inputs.
 
     Args:
-        inputs_of: int64[B] -> inputs by name, or int64[] -> image if `is_single`.
+        inputs_of: int64[B] -> inputs by name; int64[] -> those of one row, without the axis B, if
+            `is_single`.
         is_single: whether rows are taken one at a time, in parallel, because files are read or decoded.
         lengths: int32[N], tokens per row; None for images.
         is_cut: whether batches are no longer than their longest row.
@@ -67,6 +69,8 @@ def build_lookup(
     if isinstance(preprocessing, TextPreprocessing):
         return _text_lookup(source, preprocessing)
     column = source.column
+    if isinstance(preprocessing, SeveralImages):
+        return _image_lookup(column, preprocessing)
     needed = preprocessing.size_px**2 * preprocessing.channels * len(column.values)
     if column.kind == "array":
         cache_bytes = min(cache_bytes, MAX_GROWTH * np.asarray(column.values).nbytes)
@@ -98,12 +102,12 @@ def _image_lookup(column: Column, preprocessing: ImagePreprocessing) -> Lookup:
     """A Lookup that reads, decodes and resizes an image whenever it is needed."""
     if column.kind == "array":
         array = view_as_tensor(align(np.asarray(column.values)))
-        return Lookup(lambda rows: {"image": preprocessing.resize(tf.gather(array, rows))})
+        return Lookup(lambda rows: preprocessing.read_array(tf.gather(array, rows)))
     if column.kind == "path":
         values = tf.constant([os.fsencode(path) for path in column.values])
-        return Lookup(lambda row: preprocessing(tf.io.read_file(values[row])), is_single=True)
+        return Lookup(lambda row: preprocessing.read(tf.io.read_file(values[row])), is_single=True)
     contents = tf.constant(column.values)
-    return Lookup(lambda row: preprocessing(contents[row]), is_single=True)
+    return Lookup(lambda row: preprocessing.read(contents[row]), is_single=True)
 
 
 def _is_final(column: Column, preprocessing: ImagePreprocessing) -> bool:
@@ -209,9 +213,7 @@ def batches(
         return numbers.batch(batch_size).map(
             lambda batch: change(inputs_of(batch), batch), num_parallel_calls=tf.data.AUTOTUNE
         )
-    singles = numbers.map(
-        lambda row: ({"image": inputs_of(row)}, row), num_parallel_calls=tf.data.AUTOTUNE
-    )
+    singles = numbers.map(lambda row: (inputs_of(row), row), num_parallel_calls=tf.data.AUTOTUNE)
     return singles.batch(batch_size).map(change, num_parallel_calls=tf.data.AUTOTUNE)
 
 

@@ -8,7 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
+from tltf.data import several_preprocessings
 from tltf.data.images.preprocessing import ImagePreprocessing
+from tltf.data.several_preprocessings import SEVERAL, numbered
 from tltf.data.source import Source
 from tltf.data.texts.preprocessing import TextPreprocessing, TokenCounts
 from tltf.errors import ModelError
@@ -78,7 +80,9 @@ def preprocessing_of(
     """
     config = manifest["preprocessing"]
     made: ImagePreprocessing | TextPreprocessing
-    if manifest["modality"] == "image":
+    if SEVERAL in config:
+        made, fits = _several(config[SEVERAL], manifest["modality"], backbone)
+    elif manifest["modality"] == "image":
         made = images = ImagePreprocessing.from_config(config)
         fits = (images.size_px, images.channels) == (backbone.image_size_px, backbone.channels)
     else:
@@ -88,6 +92,26 @@ def preprocessing_of(
     if not fits or manifest["modality"] != backbone.modality:
         raise ModelError(f"the preprocessing {str(config)[:200]} does not fit the backbone")
     return made
+
+
+def _several(
+    configs: Sequence[Mapping[str, Any]], modality: str, backbone: BackboneInputs
+) -> tuple[ImagePreprocessing | TextPreprocessing, bool]:
+    """`(preprocessing, whether it fits)` of a model whose members take inputs in different forms."""
+    widths = {name: tuple(tensor.shape[1:]) for name, tensor in backbone.inputs.items()}
+    made: dict[str, tuple[int, ...]]
+    if modality == "image":
+        images = [ImagePreprocessing.from_config(dict(config)) for config in configs]
+        made = {
+            numbered("image", at): (part.size_px, part.size_px, part.channels)
+            for at, part in enumerate(images)
+        }
+        return several_preprocessings.join(images), made == widths
+    tokenizers = getattr(backbone.tokenizer, "parts", [backbone.tokenizer])
+    pairs = zip(configs, tokenizers, strict=True)
+    texts = [TextPreprocessing.from_config(dict(own), tokenizer) for own, tokenizer in pairs]
+    made = {numbered(n, at): (part.length,) for at, part in enumerate(texts) for n in part.inputs}
+    return several_preprocessings.join(texts), made == widths
 
 
 def count_tokens(prepared: TextPreprocessing, columns: Sequence[Sequence[str]]) -> TokenCounts:

@@ -1,6 +1,7 @@
 """The rows that a run has trained on, as hashes of their contents in its folder."""
 
 import pathlib
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -17,6 +18,22 @@ def write(run: pathlib.Path, part: Source) -> None:
     hashes = np.unique(np.asarray(part.content_hashes(), "<u8"))
     with atomic_files.replace_file(pathlib.Path(run) / FILE, "wb") as file:
         file.write(hashes.tobytes())
+
+
+def write_union(run: pathlib.Path, others: Iterable[pathlib.Path]) -> None:
+    """Adds the hashes that other run folders have to those of a run; a run without them adds none."""
+    found = [np.frombuffer(contents, "<u8") for path in (run, *others) if (contents := _read(path))]
+    with atomic_files.replace_file(run / FILE, "wb") as file:
+        file.write(np.unique(np.concatenate(found)).tobytes() if found else b"")
+
+
+def _read(run: pathlib.Path) -> bytes:
+    """The content of the file in a run folder; empty where there is none, or it is damaged."""
+    try:
+        contents = (run / FILE).read_bytes()
+    except OSError:
+        return b""
+    return b"" if len(contents) % 8 else contents
 
 
 def find_trained(run: str, part: Source) -> np.ndarray | None:

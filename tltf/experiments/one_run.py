@@ -50,6 +50,9 @@ from tltf.training import head_tuning, training
 from tltf.training.distribution import strategies
 from tltf.training.result import TrainingResult
 
+Complete = Callable[[Report, dict[str, Any]], Report]
+"""(report, role -> what an evaluator judges) -> the report with more in it."""
+
 
 def run(
     options: Options,
@@ -100,7 +103,12 @@ def _start_check_early(recipe: Recipe) -> None:
 
 
 def publish(
-    result: TrainingResult, recipe: Recipe, start: float, launch: Launch, tracking: Tracking
+    result: TrainingResult,
+    recipe: Recipe,
+    start: float,
+    launch: Launch,
+    tracking: Tracking,
+    complete: Complete | None = None,
 ) -> Report:
     """Evaluates, reports and exports; returns the report.
 
@@ -110,6 +118,7 @@ def publish(
         start: time.monotonic() when the run began.
         launch: how the run was started, and how much it prints.
         tracking: the trackers, which have heard of the epochs.
+        complete: adds to the report what is known of a model that was not trained by flags.
     """
     run = pathlib.Path(result.model.run_options.output.output)
     is_timed = result.model.above is None  # the whole network computes, with nothing beside it
@@ -117,6 +126,7 @@ def publish(
     judged = judge(result) if is_timed else None
     with _exporting(result, recipe.formats, run) as finish_exports:
         report, stated = judged or judge(result)
+        report = complete(report, stated) if complete else report
         report = _with_rows(result, recipe, report, stated)
         pictures = writer.draw(report, result.history)
         report = _write(result, report, pictures, start, launch)

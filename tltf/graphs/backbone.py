@@ -39,6 +39,8 @@ class Backbone:
         pretrained: False for random weights.
         blueprint: JSON data from which `rebuild` makes the same graph.
         transfer: rows (name, shape, what was done) where weights were taken by name.
+        members: names of the models that an ensemble holds, whose layers are all in the graph; () for a
+            network alone.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Backbone:
     pretrained: bool
     blueprint: dict[str, Any]
     transfer: tuple = ()
+    members: tuple[str, ...] = ()
 
     @property
     def takes_any_length(self) -> bool:

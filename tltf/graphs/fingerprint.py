@@ -39,7 +39,7 @@ def hash_model(model: keras.Model) -> str:
     outputs = keras.tree.flatten(model.outputs)
     numbers: dict[int, int] = {}
     for node in functional.ordered_nodes(outputs):
-        digest.update(_node(node, numbers).encode())
+        digest.update(call_text(node, numbers).encode())
         for tensor in node.outputs:
             numbers[id(tensor)] = len(numbers)
     digest.update(str([numbers[id(tensor)] for tensor in outputs]).encode())
@@ -50,8 +50,13 @@ def hash_model(model: keras.Model) -> str:
 
 def hash_weights(model: keras.Model) -> str:
     """A fingerprint of the numbers of a model's weights alone, 32 hexadecimal digits."""
+    return hash_variables(model.weights)
+
+
+def hash_variables(variables: Iterable[keras.Variable]) -> str:
+    """A fingerprint of the numbers of some variables, 32 hexadecimal digits."""
     digest = hashlib.sha256()
-    _add_weights(digest, model.weights)
+    _add_weights(digest, variables)
     return digest.hexdigest()[:32]
 
 
@@ -62,8 +67,13 @@ def _add_weights(digest: "hashlib._Hash", weights: Iterable[keras.Variable]) -> 
         digest.update(array.reshape(-1).view(np.uint8).data)
 
 
-def _node(node: keras.src.ops.node.Node, numbers: dict[int, int]) -> str:
-    """A text for one call of an operation: its class, its settings and the tensors that it takes."""
+def call_text(node: keras.src.ops.node.Node, numbers: dict[int, int]) -> str:
+    """A text for one call of an operation: its class, its settings and the tensors that it takes.
+
+    Args:
+        node: the call.
+        numbers: id of each tensor that it takes -> a number that no other tensor has.
+    """
     operation = node.operation
     if node.is_input:
         tensor = node.outputs[0]

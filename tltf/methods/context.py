@@ -8,6 +8,7 @@ import numpy as np
 
 from tltf.errors import FlagError
 from tltf.graphs.core import Core
+from tltf.methods.kept_answers import TextAnswers
 from tltf.runs.carried import Carried
 
 TextInputs: TypeAlias = Callable[[Sequence[str]], dict[str, np.ndarray]]
@@ -45,6 +46,8 @@ class FitContext:
         text_inputs: makes the inputs of texts that are no rows; None for images, for several texts
             in a row, and where no preprocessing is known.
         carried: what this method has left in the run that --backbone names; None for nothing.
+        text_answers: gives the answers of a loaded model to the training and validation rows, for
+            teachers that read texts otherwise; None for images and where no rows are known.
     """
 
     class_names: tuple[str, ...] = ()
@@ -52,3 +55,4 @@ class FitContext:
     load_model: Callable[[str], LoadedModel] = _refuse_to_load
     text_inputs: TextInputs | None = None
     carried: Carried | None = None
+    text_answers: Callable[[LoadedModel], TextAnswers] | None = None

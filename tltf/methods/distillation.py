@@ -1,7 +1,8 @@
 """Methods that learn from the outputs of another trained network on the same examples.
 
 This network, the teacher, is frozen and in the graph, so `frozen_prefix` puts it below the cut:
-without augmentation it runs once per example, whatever the number of epochs.
+without augmentation it runs once per example, whatever the number of epochs. One that reads texts with
+another tokenizer answers all rows before the training, and its answers are kept, see `kept_answers`.
 """
 
 import os
@@ -18,6 +19,7 @@ from tltf.graphs.core import Core, replace_backbone
 from tltf.graphs.freezing import Rule
 from tltf.heads.classify import Classify
 from tltf.heads.pooling import pool
+from tltf.methods import kept_answers
 from tltf.methods.context import FitContext, LoadedModel
 from tltf.methods.method import Phase
 from tltf.methods.penalty import PenaltyMethod
@@ -45,7 +47,8 @@ def distill(
     pooled features, W learned and dropped: Romero et al. 2014, arXiv:1412.6550, eq. 3.
 
     Args:
-        teacher: the run folder of a model with the same classes and, for texts, the same tokenizer.
+        teacher: the run folder of a model with the same classes. For texts it may have another
+            tokenizer or other inputs; a text that an augmentation has changed then learns from its label alone.
         temperature: T, above 0.
         weight: w, from 0 to 1; at 1 labels are not used.
         feature_weight: f, at least 0.
@@ -81,6 +84,7 @@ class Distillation(PenaltyMethod):
         super().__init__(lambda core: [Phase("distill", rules, loss_weight=1.0 - weight)])
         self.teacher, self.temperature = teacher, temperature
         self.weight, self.feature_weight = weight, feature_weight
+        self.is_kept = False
 
     def penalty_inputs(
         self, core: Core, context: FitContext
@@ -89,19 +93,38 @@ class Distillation(PenaltyMethod):
         model = _load(context, self.teacher)
         _require_logits(core, "this run")
         _require_classes(model, core, context, self.teacher)
-        taught = _on_inputs_of(core, model, self.teacher)
+        own, theirs = core.backbone, model.core.backbone
+        self.is_kept = kept_answers.reads_otherwise(own, theirs)
+        taught = (
+            _kept(core, model, context, self.teacher)
+            if self.is_kept
+            else _on_inputs_of(core, model, self.teacher)
+        )
         tensors = [core.model.output[core.head.name], taught["logits"]]
+        tensors += [taught["is_known"]] if self.is_kept else []
         if not self.feature_weight:
             return tensors, ()
         features = pool(core.backbone.taps, core.backbone.modality, "auto")
         hint = layers.Dense(taught["features"].shape[-1], dtype="float32", name=HINT)
         return [*tensors, hint(features), taught["features"]], (Group(HINT, (hint,)),)
 
-    def penalty(self, student: tf.Tensor, teacher: tf.Tensor, *features: tf.Tensor) -> tf.Tensor:
-        """float[]: w T^2 KL of the logits, plus f / 2 times the mean squared difference of features."""
+    def penalty(self, student: tf.Tensor, teacher: tf.Tensor, *others: tf.Tensor) -> tf.Tensor:
+        """float[]: w T^2 KL of the logits, plus f / 2 times the mean squared difference of features.
+
+        Where the teacher's answers are kept these are means over the rows that have one.
+        """
+        if self.is_kept:
+            is_known, *features = others
+            shares = is_known[:, 0] / ops.maximum(ops.sum(is_known), 1.0)
+            rows = softened_rows(teacher, student, self.temperature)
+            loss = self.weight * self.temperature**2 * ops.sum(rows * shares)
+            if features:
+                squares = ops.mean(ops.square(features[0] - features[1]), axis=-1)
+                loss += 0.5 * self.feature_weight * ops.sum(squares * shares)
+            return loss
         loss = self.weight * softened_divergence(teacher, student, self.temperature)
-        if features:
-            own, taught = features
+        if others:
+            own, taught = others
             loss += 0.5 * self.feature_weight * ops.mean(ops.square(own - taught))
         return loss
 
@@ -223,10 +246,14 @@ class SharedHead(PenaltyMethod):
 
 def softened_divergence(teacher: tf.Tensor, student: tf.Tensor, temperature: float) -> tf.Tensor:
     """float[]: T^2 KL(softmax(t / T) | softmax(s / T)), the mean over a batch of float[B, C] logits."""
+    return temperature**2 * ops.mean(softened_rows(teacher, student, temperature))
+
+
+def softened_rows(teacher: tf.Tensor, student: tf.Tensor, temperature: float) -> tf.Tensor:
+    """float[B]: KL(softmax(t / T) | softmax(s / T)) of each row of float[B, C] logits."""
     teacher = ops.stop_gradient(ops.log_softmax(teacher / temperature, axis=-1))
     student = ops.log_softmax(student / temperature, axis=-1)
-    rows = ops.sum(ops.exp(teacher) * (teacher - student), axis=-1)
-    return temperature**2 * ops.mean(rows)
+    return ops.sum(ops.exp(teacher) * (teacher - student), axis=-1)
 
 
 def _load(context: FitContext, run: str) -> LoadedModel:
@@ -260,13 +287,25 @@ def _on_inputs_of(core: Core, model: LoadedModel, run: str) -> dict[str, keras.K
         what = f"{run} takes {', '.join(theirs)}, this network {', '.join(own)}"
         raise FlagError(what, flag="method", fix="a teacher for the same inputs")
     given = [(theirs[name], _resize(own[name], theirs[name], run)) for name in own]
-    if core.backbone.tokenizer:
-        _require_tokens(core, teacher, run)
     for layer in teacher.model.layers:
         layer.trainable = False
     features = pool(teacher.backbone.taps, teacher.backbone.modality, "auto")
     flat = functional.replay([teacher.model.output[teacher.head.name], features], given)
     return dict(zip(("logits", "features"), flat, strict=True))
+
+
+def _kept(
+    core: Core, model: LoadedModel, context: FitContext, run: str
+) -> dict[str, keras.KerasTensor]:
+    """`logits`, `features` and `is_known` of a model that reads texts otherwise."""
+    _require_logits(model.core, run)
+    if context.text_answers is None:  # nothing is trained, as in a dry run
+        taps = model.core.backbone.taps
+        width = pool(taps, model.core.backbone.modality, "auto").shape[-1]
+        answers = kept_answers.no_answers(model.core.num_classes, width)
+    else:
+        answers = context.text_answers(model)
+    return kept_answers.recall(core.backbone, answers, f"{TEACHER}answers")
 
 
 def _resize(tensor: keras.KerasTensor, wanted: keras.KerasTensor, run: str) -> keras.KerasTensor:
@@ -278,16 +317,6 @@ def _resize(tensor: keras.KerasTensor, wanted: keras.KerasTensor, run: str) -> k
         raise FlagError(what, flag="method", fix="a teacher for the same images")
     height, width = wanted.shape[1:3]
     return layers.Resizing(height, width, dtype="float32", name=f"{TEACHER}resizing")(tensor)
-
-
-def _require_tokens(core: Core, teacher: Core, run: str) -> None:
-    vocabularies = [x.backbone.tokenizer.get_vocabulary() for x in (core, teacher)]
-    if list(vocabularies[0]) != list(vocabularies[1]):
-        raise FlagError(
-            f"{run} has a different vocabulary from {core.backbone.name}",
-            flag="method",
-            fix="a teacher of the same family",
-        )
 
 
 def _require_classes(model: LoadedModel, core: Core, context: FitContext, run: str) -> None:

@@ -15,6 +15,7 @@ from tltf.graphs.core import Core
 from tltf.graphs.freezing import Rule
 from tltf.heads.light.light_model import FrozenRows
 from tltf.methods.context import FitContext
+from tltf.methods.rules import HEAD
 from tltf.runs.carried import Carried
 
 MakeBatches = Callable[..., tf.data.Dataset]
@@ -177,6 +178,12 @@ class Method:
 
     def __init__(self, make_phases: Callable[[Core], list[Phase]]) -> None:
         self._make_phases = make_phases
+
+    def solve_head_first(self) -> None:
+        """Puts a phase before the others that solves for the head on the frozen network."""
+        own = self._make_phases
+        probe = Phase("probe", (HEAD,), norm="frozen", solver="lbfgs")
+        self._make_phases = lambda core: [probe, *own(core)]
 
     def prepare(self, core: Core, context: FitContext) -> Core:
         """The core to train; its layers may be changed in place.

@@ -15,6 +15,7 @@ from tltf.config.catalogs import HEADS, BackboneRow, HeadRow
 from tltf.config.option_groups import ModelOptions
 from tltf.config.task_heads import BALANCED, FIXED, GRADNORM, TaskCalls, Weighing
 from tltf.data import label_kinds
+from tltf.data.preprocessing import preprocessing_of
 from tltf.data.source import Source
 from tltf.errors import FlagError
 from tltf.graphs import functional, precision
@@ -22,6 +23,7 @@ from tltf.graphs.backbone import Backbone
 from tltf.graphs.core import Core, CoreHead, attach_head, change_call, core_of_heads
 from tltf.heads import joint
 from tltf.heads.constant_loss import constant_loss
+from tltf.models import ensembles
 
 
 def build(
@@ -113,11 +115,28 @@ def rebuild(blueprint: dict[str, Any], assets: pathlib.Path) -> Core:
         blueprint: a dict as `Core.blueprint` gives it.
         assets: the folder of the tokenizer's files.
     """
+    if ensembles.MEMBERS in blueprint["backbone"]:
+        return _rebuild_ensemble(blueprint, assets)
     backbone = builder.rebuild(blueprint["backbone"], assets)
     head = task_heads.pick_head(blueprint["head"])
     if isinstance(head, TaskCalls):
         return attach_heads(backbone, head, blueprint["class_names"], blueprint["num_classes"])
     return attach_head(backbone, head, blueprint["num_classes"])
+
+
+def _rebuild_ensemble(blueprint: dict[str, Any], assets: pathlib.Path) -> Core:
+    """The core of an ensemble, each member of which is rebuilt by itself."""
+    own, members = blueprint["backbone"], []
+    for part in own[ensembles.MEMBERS]:
+        core = rebuild(part["core"], assets / part["assets"])
+        described = {
+            "modality": core.backbone.modality,
+            "preprocessing": part["preprocessing"],
+        }
+        prepared = preprocessing_of(described, core.backbone)
+        members.append(ensembles.Member(part["name"], core, prepared, part["shared"]))
+    head = call_strings.pick(HEADS, blueprint["head"], "head")
+    return ensembles.join(members, own[ensembles.RULE], head, blueprint["num_classes"])[0]
 
 
 def float32_copy(core: Core) -> Core:

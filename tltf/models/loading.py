@@ -105,12 +105,16 @@ def _require_names(core: "Core", class_names: list[str], place: pathlib.Path) ->
 
 
 def _rebuild(stored: StoredModel) -> "Core":
-    """The core of a model folder with random weights, of which there are no more than its file has."""
+    """The core of a model folder with random weights, of which there are no more than its file has.
+
+    Each member of an ensemble may have as many, since what members share is built for each of them.
+    """
     from tltf.graphs import build_limits, precision
     from tltf.models import core_builder
 
-    num_variables = untrusted.count_safetensors(stored.weights)
-    num_bytes = stored.weights.stat().st_size
+    num_built = max(1, len(model_folder.members_of(stored.manifest["core"])))
+    num_variables = num_built * untrusted.count_safetensors(stored.weights)
+    num_bytes = num_built * stored.weights.stat().st_size
     with (
         build_limits.limit_to_file(num_bytes, num_variables, stored.weights),
         precision.policy("float32"),

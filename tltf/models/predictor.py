@@ -6,7 +6,7 @@ import itertools
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import tensorflow as tf
@@ -36,6 +36,7 @@ TEXT_BATCHES = 8
 KEPT = "_predictor"
 """Attribute of a model that holds its Predictor."""
 Prepared = TypeVar("Prepared")
+Tensors = dict[str, tf.Tensor]
 
 
 def predict(
@@ -116,7 +117,9 @@ class Predictor:
         if self._is_image:
             spec = tf.TensorSpec([], tf.string)
             self._decode = tf.function(
-                model.preprocessing.__call__, input_signature=[spec], autograph=False
+                cast(ImagePreprocessing, model.preprocessing).read,
+                input_signature=[spec],
+                autograph=False,
             )
 
     def set_threshold(self, threshold: float | None) -> None:
@@ -142,15 +145,15 @@ class Predictor:
         """The core's inputs, name -> tensor [N, ...], of inputs that were predicted without an error."""
         good = [value for value, error in self._prepared(inputs) if not error]
         if self._is_image:
-            return {next(iter(self._model.core.backbone.inputs)): tf.stack(good)}
+            return _stacked(good)
         preprocessing = cast(TextPreprocessing, self._model.preprocessing)
         return preprocessing(*map(tf.constant, zip(*good, strict=True)))
 
     def _prepared(
         self, batch: Sequence[object]
-    ) -> list[tuple[tf.Tensor | tuple[bytes, ...] | None, str]]:
-        """`(image float32[S, S, C] or encoded texts, "")` of each input, or `(None, reason)`."""
-        prepare: Callable[[object], tf.Tensor | tuple[bytes, ...]]
+    ) -> list[tuple[Tensors | tuple[bytes, ...] | None, str]]:
+        """`(images float32[S, S, C] by input or encoded texts, "")` of each input, or `(None, reason)`."""
+        prepare: Callable[[object], Tensors | tuple[bytes, ...]]
         prepare = self._image if self._is_image else self._texts
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             return list(pool.map(lambda item: attempt(prepare, item), batch))
@@ -165,12 +168,11 @@ class Predictor:
         for item, (_, error) in zip(batch, prepared, strict=True):
             yield self._prediction(item, error, None if error else next(rows))
 
-    def _rows(self, good: Sequence[tf.Tensor | tuple[bytes, ...] | None]) -> np.ndarray:
-        """float32[N, K] of images float32[S, S, C] or of tuples of encoded texts."""
+    def _rows(self, good: Sequence[Any]) -> np.ndarray:
+        """float32[N, K] of images float32[S, S, C] by input or of tuples of encoded texts."""
         step = self._step if self._is_compiled else self._scores
         if self._is_image:
-            name = next(iter(self._model.core.backbone.inputs))
-            return step({name: tf.stack(good)}).numpy()
+            return step(_stacked(good)).numpy()
         preprocessing = cast(TextPreprocessing, self._model.preprocessing)
         tokenize = preprocessing.graph_function if self._is_compiled else preprocessing
         tensors = tokenize(*map(tf.constant, zip(*good, strict=True)))
@@ -209,8 +211,8 @@ class Predictor:
     def _texts(self, item: object) -> tuple[bytes, ...]:
         return encode_texts(item, self._model.preprocessing.fields)
 
-    def _image(self, item: object) -> tf.Tensor:
-        """float32[S, S, C] of a path, bytes or an array."""
+    def _image(self, item: object) -> Tensors:
+        """Input name -> float32[S, S, C] of a path, bytes or an array."""
         if isinstance(item, np.ndarray):
             if item.dtype != np.uint8 or item.ndim not in (2, 3) or 0 in item.shape:
                 raise DataError(f"an image array is uint8[H, W, C], not {item.dtype}{item.shape}")
@@ -218,7 +220,7 @@ class Predictor:
             if pixels.shape[-1] not in (1, 3, 4):
                 raise DataError(f"an image has 1, 3 or 4 channels, not {pixels.shape[-1]}")
             preprocessing = cast(ImagePreprocessing, self._model.preprocessing)
-            return preprocessing.resize(tf.constant(pixels))
+            return preprocessing.read_array(tf.constant(pixels))
         if isinstance(item, (str, os.PathLike)):
             item = read_file(item)
         if not isinstance(item, bytes):
@@ -227,15 +229,21 @@ class Predictor:
             )
         return self._decoded(item)
 
-    def _decoded(self, contents: bytes) -> tf.Tensor:
-        """float32[S, S, C] of encoded bytes; the header is read before memory is taken."""
+    def _decoded(self, contents: bytes) -> Tensors:
+        """Input name -> float32[S, S, C] of encoded bytes; the header is read before memory is taken."""
         contents = decodable_image(contents)
         try:
-            decode = self._decode if self._is_compiled else self._model.preprocessing
+            preprocessing = cast(ImagePreprocessing, self._model.preprocessing)
+            decode = self._decode if self._is_compiled else preprocessing.read
             return decode(tf.constant(contents))
         except tf.errors.OpError as error:
             why = files.inspect_bytes(contents).reason or "cannot be decoded"
             raise DataError(why) from error
+
+
+def _stacked(good: Sequence[Any]) -> Tensors:
+    """Input name -> float32[N, S, S, C], from that of each of N images."""
+    return {name: tf.stack([tensors[name] for tensors in good]) for name in good[0]}
 
 
 def _scores_of(core: Core, outputs: dict[str, tf.Tensor]) -> tf.Tensor:

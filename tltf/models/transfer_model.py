@@ -109,9 +109,13 @@ class TransferModel(ServedModel):
             return ForwardPass(model, next(iter(model.output)))(self.dataset(source, batch_size))
 
     def feature_model(self) -> keras.Model:
-        """The model from the core's inputs to {name: float32[B, d]}, equal to the prefix of a linear probe."""
+        """The model from the core's inputs to {name: float32[B, d]}, equal to the prefix of a linear probe.
+
+        These are the features of the taps that the head names, of the last one where it names none.
+        """
         taps, modality = self.core.backbone.taps, self.core.backbone.modality
-        features = pool(taps, modality, "auto")
+        named = () if self.core.joint else self.core.head.features
+        features = pool(taps, modality, "auto", named)
         return keras.Model(self.core.backbone.inputs, {f"{BOUNDARY}0": features})
 
     def predict(

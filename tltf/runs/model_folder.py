@@ -23,6 +23,8 @@ from tltf.runs import layout
 FORMAT = 1
 """Version of the format of core.json."""
 MANIFEST, WEIGHTS, ASSETS = layout.CORE, layout.WEIGHTS, layout.ASSETS
+MEMBERS, MOST_MEMBERS = "members", 64
+"""Key of the members in the blueprint of an ensemble's backbone, and how many there may be."""
 MAX_IMAGE_SIZE_PX, MAX_TEXT_LENGTH = 16_384, 2**20
 """Largest input that the model of a stranger may ask for; an image then takes 3 GB."""
 KEYS = {
@@ -67,6 +69,10 @@ def read_core(folder: pathlib.Path | str) -> tuple[dict[str, Any], dict[str, np.
         ModelError: there is no model, or it is damaged.
     """
     stored = open_folder(folder)
+    if members := members_of(stored.manifest["core"]):
+        names = ", ".join(str(part.get("name")) for part in members)
+        what = f"is an ensemble, which has no weights that another network could take ({names})"
+        raise ModelError(what, place=folder, fix="one of its members")
     _require_known_backbone(
         stored.manifest["core"], stored.folder.parent / MANIFEST, trust_code=False
     )
@@ -150,6 +156,13 @@ def _check_manifest(manifest: Any, path: pathlib.Path) -> None:
         raise ModelError("has a class name that is not a text", place=path)
 
 
+def members_of(blueprint: dict[str, Any]) -> list[dict[str, Any]]:
+    """The members of the ensemble that a core is; [] for a network alone."""
+    backbone = blueprint.get("backbone")
+    members = backbone.get(MEMBERS) if isinstance(backbone, dict) else None
+    return members if isinstance(members, list) else []
+
+
 def require_known_parts(blueprint: dict[str, Any], place: pathlib.Path, trust_code: bool) -> None:
     """Refuses a core that names code from outside tltf, unless the user trusts that code."""
     head = blueprint.get("head")
@@ -159,7 +172,24 @@ def require_known_parts(blueprint: dict[str, Any], place: pathlib.Path, trust_co
         raise ModelError(f"its heads cannot be read: {error.what}", place=place) from error
     for text in texts:
         _name_of("head", text, HEADS, place, trust_code)
-    _require_known_backbone(blueprint, place, trust_code)
+    members = members_of(blueprint)
+    if not members:
+        _require_known_backbone(blueprint, place, trust_code)
+        return
+    if len(members) > MOST_MEMBERS:
+        raise ModelError(f"has {len(members)} members, more than {MOST_MEMBERS}", place=place)
+    for part in members:
+        _require_known_member(part, place, trust_code)
+
+
+def _require_known_member(part: Any, place: pathlib.Path, trust_code: bool) -> None:
+    """Refuses a member that is not a network of its own, or whose files would lie elsewhere."""
+    core, assets = (part.get(key) if isinstance(part, dict) else None for key in ("core", "assets"))
+    if not isinstance(core, dict) or not isinstance(part.get("shared"), dict) or members_of(core):
+        raise ModelError("has a member that is not a network", place=place)
+    if not isinstance(assets, str) or not re.fullmatch(r"\d{0,3}", assets):
+        raise ModelError(f"has a member with the files {assets!r:.80}", place=place)
+    require_known_parts(core, place, trust_code)
 
 
 def _require_known_backbone(

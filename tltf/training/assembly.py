@@ -1,6 +1,7 @@
 """Makes the untrained model of options and splits: core, preprocessing, resolved options."""
 
 import dataclasses
+import functools
 import warnings
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from tltf.config import defaults
 from tltf.config.call_strings import Call
 from tltf.config.catalogs.row import HeadRow
 from tltf.config.options import Options, replace
+from tltf.config.paths import HEAD_STARTS, SOLVED
 from tltf.config.recipe import Recipe
 from tltf.config.task_heads import TaskCalls
 from tltf.config.train_options import TrainOptions
@@ -31,7 +33,7 @@ from tltf.methods.rules import HEAD
 from tltf.models import core_builder, head_rows, loading
 from tltf.models.transfer_model import TransferModel
 from tltf.runs.carried import Carried
-from tltf.training import head_tuning, precision_choice
+from tltf.training import head_tuning, precision_choice, teaching
 from tltf.training.judges import MACRO_F1, OF_TARGET
 
 
@@ -73,7 +75,7 @@ def assemble(
     work = _work(recipe, parts, strategy.num_replicas_in_sync)
     with strategy.scope():
         core, precision = precision_choice.build(make, options.runtime, options.model, work)
-    if options.model.head_weights:
+    if options.model.head_weights not in HEAD_STARTS:
         _copy_head(core, training.class_names, options.model.head_weights)
     options = replace(options, precision=precision)
     backbone_layers = functional.layers(list(core.backbone.taps.values()))
@@ -88,6 +90,8 @@ def assemble(
     prepared = preprocessing.build(core.backbone, training, options.model.text_length)
     options = replace(options, **_sizes(prepared))
     method = method_call.build()
+    if options.model.head_weights == SOLVED and method.phases(core)[0].solver == "gradient":
+        method.solve_head_first()
     _require_loss(core, options.train, method.phases(core))
     _require_choices(core, options.train, recipe, parts)
     _warn_of_norm(norm, method.phases(core))
@@ -105,15 +109,18 @@ def context_of(
         left: what the method has left in the run that --backbone names.
     """
     names, prepared = tuple(trained.class_names), trained.preprocessing
+    answers = None
+    if isinstance(prepared, TextPreprocessing) and fingerprint:
+        answers = functools.partial(teaching.text_answers, trained)
     if not isinstance(prepared, TextPreprocessing) or len(prepared.fields) > 1:
-        return FitContext(names, fingerprint, loading.load, carried=left)
+        return FitContext(names, fingerprint, loading.load, carried=left, text_answers=answers)
     to_inputs = prepared.graph_function
 
     def text_inputs(texts: Sequence[str]) -> dict[str, np.ndarray]:
         made = to_inputs(tf.constant(list(texts)))
         return {name: tensor.numpy() for name, tensor in made.items()}
 
-    return FitContext(names, fingerprint, loading.load, text_inputs, left)
+    return FitContext(names, fingerprint, loading.load, text_inputs, left, answers)
 
 
 def _classes_of(head: Call[HeadRow], training: Source) -> int | dict[str, tuple[str, ...]]:

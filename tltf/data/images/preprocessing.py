@@ -92,6 +92,18 @@ class ImagePreprocessing:
         resized = _resize(image, sides, self.size_px)
         return exif.turn_upright(resized, exif.orientation(contents))
 
+    def read(self, contents: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Input name -> float32[S, S, channels], see `__call__`."""
+        return {self.fields[0]: self(contents)}
+
+    def read_array(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Input name -> float32[..., S, S, channels], see `resize`."""
+        return {self.fields[0]: self.resize(pixels)}
+
+    def read_batch(self, contents: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Input name -> float32[B, S, S, channels], see `decode_batch`."""
+        return {self.fields[0]: self.decode_batch(contents)}
+
     def _decode_with_sides(
         self, contents: tf.Tensor, decode_jpeg: Callable[[], tuple[tf.Tensor, tf.Tensor]]
     ) -> tuple[tf.Tensor, tf.Tensor]:

@@ -66,6 +66,11 @@ class GradCam(Explainer):
 
     def _feature_map(self, core: Core) -> keras.KerasTensor:
         """The tap that `layer` names, or the last one that the output is computed from."""
+        if core.backbone.members:
+            what = (
+                "Grad-CAM looks at the features of one network, and this is an ensemble of several"
+            )
+            raise FlagError(what, flag="explainer", fix="--explainer=integrated_gradients")
         used = {
             id(tensor)
             for node in functional.ordered_nodes(core.model.outputs)

@@ -12,6 +12,7 @@ from tltf.config.call_strings import Call
 from tltf.config.catalogs import EXPLAINERS
 from tltf.config.catalogs.row import Row
 from tltf.console import out_of_memory
+from tltf.data.several_preprocessings import SeveralImages, SeveralTexts
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.data.texts.words import TextPart, parts_of
 from tltf.errors import FlagError, TltfError, choices_text
@@ -73,6 +74,9 @@ class ModelExplainer:
         if modality not in self.explainer.modalities:
             what = f"{call.name} explains {' and '.join(self.explainer.modalities)}s, and this model takes {modality}s"
             raise FlagError(what, flag="explainer", fix="--explainer=auto")
+        if isinstance(model.preprocessing, (SeveralImages, SeveralTexts)):
+            what = "an ensemble is explained only where its members take the same inputs"
+            raise FlagError(what, flag="run", fix="--run= one of its members")
         self._attribute = self.explainer.attach(model, batch_size)
 
     def explain(self, rows: ExplainedRows) -> list[Explanation]:

@@ -46,7 +46,7 @@ def next_steps(report: Report, history: Sequence[dict[str, Any]] = ()) -> list[S
     """The steps of a report, the most urgent first; none where it does not say which run it is of."""
     if not run_folder(report):
         return []
-    is_training = report.options is not None
+    is_training = report.options is not None and report.ensemble is None
     steps = list(_simpler_models(report))
     if is_training:
         steps += [*_longer_texts(report), *_length_of_training(report, history)]
@@ -56,7 +56,7 @@ def next_steps(report: Report, history: Sequence[dict[str, Any]] = ()) -> list[S
         *_small_classes(report.data or DataSummary()),
     ]
     steps = list(dict.fromkeys(steps))  # folds may warn of the same
-    return [*steps[: MOST_STEPS - 2], *_uses(report, is_training)]
+    return [*steps[: MOST_STEPS - 2], *_uses(report, report.options is not None)]
 
 
 def _simpler_models(report: Report) -> Iterator[Step]:
@@ -66,6 +66,7 @@ def _simpler_models(report: Report) -> Iterator[Step]:
     judge = evaluators.evaluator_of(report.main_split()[1])
     if (
         report.options is not None
+        and report.ensemble is None
         and report.test
         and judge.linear_name not in (report.baselines or {})
     ):
@@ -109,7 +110,8 @@ def _wrong_labels(report: Report) -> Iterator[Step]:
         f"Confident mistakes are often wrong labels: look at {names}, correct the labels that are "
         "wrong, and train again."
     )
-    yield Step(text, train_command(report) if report.options else "")
+    is_training = report.options is not None and report.ensemble is None
+    yield Step(text, train_command(report) if is_training else "")
 
 
 def _borderline(report: Report) -> Iterator[Step]:

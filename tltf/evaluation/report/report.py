@@ -12,6 +12,7 @@ from tltf.data.source import ScanCounts
 from tltf.evaluation.baseline_row import BaselineRow
 from tltf.evaluation.explanations.explanation import Explanation
 from tltf.evaluation.report import folds as fold_rows
+from tltf.evaluation.report.ensemble_block import EnsembleBlock
 from tltf.evaluation.report.folds import Fold, FoldMean
 from tltf.evaluation.report.format_rows import FormatRow
 from tltf.evaluation.report.run_facts import RunFacts
@@ -258,6 +259,7 @@ class Report:
         explained: how the worst mistakes were explained, or why they were not; None where it was not
             asked for.
         tasks: of a run of several heads, a block for each; None where there is one.
+        ensemble: the members of an ensemble; None for other models.
         samples: training examples as the network sees them. They are shown in report.html and are
             not in the JSON.
     """
@@ -287,6 +289,7 @@ class Report:
     facts: RunFacts | None = None
     explained: str | None = None
     tasks: list[TaskBlock] | None = None
+    ensemble: EnsembleBlock | None = None
     samples: list[SampleGroup] = dataclasses.field(default_factory=list, compare=False, repr=False)
 
     def main_split(self) -> tuple[str, SplitMetrics | None]:
@@ -312,6 +315,7 @@ class Report:
         if self.baselines is not None:
             values["baselines"] = {name: row.to_json() for name, row in self.baselines.items()}
         values["tasks"] = self.tasks and [block.to_json() for block in self.tasks]
+        values["ensemble"] = self.ensemble and self.ensemble.to_json()
         values["folds"] = self.folds and [fold.to_json() for fold in self.folds]
         if self.fold_means is not None:
             values["fold_means"] = {k: _present(vars(row)) for k, row in self.fold_means.items()}
@@ -353,6 +357,7 @@ class Report:
             "data": DataSummary.from_json,
             "baselines": lambda rows: {k: BaselineRow.from_json(row) for k, row in rows.items()},
             "tasks": lambda rows: [TaskBlock.from_json(row) for row in rows],
+            "ensemble": EnsembleBlock.from_json,
             "folds": lambda rows: [Fold.from_json(row) for row in rows],
             "fold_means": lambda rows: {
                 name: from_known_keys(FoldMean, row) for name, row in rows.items()

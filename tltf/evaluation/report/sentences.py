@@ -97,7 +97,7 @@ def comparison_title(report: Report) -> str:
     """The heading of the table that compares the model with others."""
     if OWN_TEST in (report.baselines or {}):
         return "Compared with the run's own test split"
-    return "Compared with simpler models"
+    return "Compared with its members" if report.ensemble else "Compared with simpler models"
 
 
 def transfer_gain(report: Report) -> PairedDifference | None:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from tltf.config.call_strings import IN_MEMORY
 from tltf.evaluation import evaluators
-from tltf.evaluation.baseline_row import CLASSICAL, LIGHT_HEAD, BaselineRow, Gain
+from tltf.evaluation.baseline_row import BEST_MEMBER, CLASSICAL, LIGHT_HEAD, BaselineRow, Gain
+from tltf.evaluation.report.ensemble_block import EnsembleBlock
 from tltf.evaluation.report.report import Report
 from tltf.evaluation.report.wording import BAD, GOOD, NEUTRAL, UNCLEAR, Wording, count_of
 from tltf.evaluation.split_metrics import SplitMetrics
@@ -69,6 +70,17 @@ def method_flags(method: str) -> list[str]:
 def verdict(report: Report) -> Verdict | None:
     """The verdict of a report; None for a report without metrics.
 
+    That of an ensemble says what it costs beside its best member.
+    """
+    found = _verdict(report)
+    if found is None or report.ensemble is None or BEST_MEMBER not in (report.baselines or {}):
+        return found
+    return _with_cost(found, report.ensemble)
+
+
+def _verdict(report: Report) -> Verdict | None:
+    """The verdict on what a model reaches.
+
     A simpler model that is better comes first, then a constant answer that is as good, then a
     simpler model that is as good.
     """
@@ -98,6 +110,7 @@ def _rivals(report: Report, metrics: SplitMetrics) -> Iterator[_Rival]:
     judge, rows = evaluators.evaluator_of(metrics), report.baselines or {}
     linear_title = f"{judge.wording.linear_model} on the same features"
     for name, title, method in (
+        (BEST_MEMBER, "its best member", ""),
         (judge.linear_name, linear_title, judge.linear_method(report.options or {})),
         (LIGHT_HEAD, _light_title(report), "probe"),
         (CLASSICAL, "a classifier without a pretrained network", ""),
@@ -106,6 +119,18 @@ def _rivals(report: Report, metrics: SplitMetrics) -> Iterator[_Rival]:
         gain = _gain(rows.get(name), judge.wording)
         if gain:
             yield _Rival(title, gain, method)
+
+
+def _with_cost(found: Verdict, block: EnsembleBlock) -> Verdict:
+    """The verdict on an ensemble that was compared with its best member, with what it costs."""
+    if block.num_members == 1:
+        name = block.members[0].name
+        text = f"Selection keeps one run, so this is no ensemble: use {name} by itself."
+        return Verdict(NEUTRAL, text)
+    cost = f"It takes {block.cost:.1f} times as long as {block.best} alone"
+    if found.tone != GOOD:
+        cost += f", so it does not pay: use {block.best}"
+    return Verdict(found.tone, f"{found.text} {cost}.", found.command)
 
 
 def _light_title(report: Report) -> str:

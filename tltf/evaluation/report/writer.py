@@ -17,6 +17,7 @@ import numpy as np
 from tltf.console.progress import seconds_text
 from tltf.evaluation import evaluators
 from tltf.evaluation.report import (
+    ensemble_block,
     examples,
     folds,
     format_rows,
@@ -62,7 +63,7 @@ class Pictures:
 
     Args:
         curves: the learning curves.
-        sections: those of the evaluator of the report's metrics.
+        sections: those of the members of an ensemble, and of the evaluator of the report's metrics.
         mistakes: the worst mistakes.
         borderline: the right answers of which the model was least sure.
         confused: pairs of confused classes with examples.
@@ -134,12 +135,23 @@ def _draw(report: Report, public: Report, history: Sequence[dict[str, Any]]) -> 
     metrics = found or SplitMetrics({})
     return Pictures(
         curves=learning.curves(public, history),
-        sections=evaluators.evaluator_of(metrics).sections(metrics, split),
+        sections=[
+            *_ensemble_sections(public),
+            *evaluators.evaluator_of(metrics).sections(metrics, split),
+        ],
         mistakes=examples.with_pictures(public.worst_mistakes, report.worst_mistakes),
         borderline=examples.with_pictures(public.borderline, report.borderline, examples.SMALL_PX),
         confused=examples.shown_pairs(public.confused, report.confused),
         samples=examples.shown_groups(report.samples),
     )
+
+
+def _ensemble_sections(report: Report) -> list[Section]:
+    """The sections about the members of an ensemble; [] for other models."""
+    if report.ensemble is None:
+        return []
+    said = evaluators.wording_for(report.main_split()[1])
+    return ensemble_block.sections(report.ensemble, said, is_error=said.is_error)
 
 
 def _shortened_report(report: Report) -> Report:

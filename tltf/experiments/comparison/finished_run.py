@@ -61,10 +61,10 @@ def read_runs(folders: Sequence[str]) -> list[FinishedRun]:
             flag="runs",
             fix="python -m tltf.compare RUN OTHER_RUN",
         )
-    return [_read(path, name) for path, name in zip(paths, _names(paths), strict=True)]
+    return [_read(path, name) for path, name in zip(paths, short_names(paths), strict=True)]
 
 
-def _names(paths: Sequence[pathlib.Path]) -> list[str]:
+def short_names(paths: Sequence[pathlib.Path]) -> list[str]:
     """The shortest ends of absolute paths by which they are told apart."""
     parts = [path.absolute().parts for path in paths]
     for length in range(1, max(map(len, parts))):

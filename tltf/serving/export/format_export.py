@@ -12,6 +12,8 @@ import tensorflow as tf
 from tltf.backbones import builder, transformers
 from tltf.config import call_strings, several_heads
 from tltf.data.images.preprocessing import ImagePreprocessing
+from tltf.data.several_preprocessings import SeveralImages, SeveralTexts
+from tltf.errors import ModelError
 from tltf.evaluation.report.format_rows import FormatRow
 from tltf.files import atomic_folders
 from tltf.models.transfer_model import TransferModel
@@ -68,6 +70,9 @@ class FormatExport:
     ) -> None:
         if trained.core.joint:
             raise several_heads.refuse(f"the format {self.name}", "format", "--format=saved_model")
+        if isinstance(trained.preprocessing, (SeveralImages, SeveralTexts)):
+            what = f"{self.name} takes a model of one preprocessing, and the members of this one differ"
+            raise ModelError(what, fix="--format=saved_model")
         self.require_packages()
         self.target = atomic_folders.new_version(folder, version)
         self.trained, self._verify = trained, verify

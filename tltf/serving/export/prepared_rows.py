@@ -5,6 +5,7 @@ import dataclasses
 import pathlib
 import tempfile
 from collections.abc import Iterator
+from typing import cast
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from tltf.data import pipeline
 from tltf.data.images.preprocessing import ImagePreprocessing
+from tltf.data.several_preprocessings import SeveralImages
 from tltf.errors import StorageError
 from tltf.files import atomic_files
 from tltf.graphs import batch_norm_folding
@@ -123,8 +125,8 @@ def prepare_batch(trained: ServedModel, raw: list[tf.Tensor]) -> dict[str, tf.Te
     """The inputs of the core for a batch of raw inputs, one tf.string[B] per field."""
     if trained.core.backbone.modality == "text":
         return trained.preprocessing(*raw)
-    images = tf.stack([trained.preprocessing(item) for item in raw[0]])
-    return {next(iter(trained.core.backbone.inputs)): images}
+    images = [cast(ImagePreprocessing, trained.preprocessing).read(item) for item in raw[0]]
+    return {name: tf.stack([tensors[name] for tensors in images]) for name in images[0]}
 
 
 def _scorer(trained: TransferModel) -> tf.types.experimental.PolymorphicFunction:
@@ -148,6 +150,8 @@ def _scorer(trained: TransferModel) -> tf.types.experimental.PolymorphicFunction
 def _bytes_of_row(trained: TransferModel) -> int:
     """The bytes of a row in the files."""
     preprocessing = trained.preprocessing
+    if isinstance(preprocessing, SeveralImages):
+        return sum(part.size_px**2 * part.channels for part in preprocessing.parts)
     if isinstance(preprocessing, ImagePreprocessing):
         return preprocessing.size_px**2 * preprocessing.channels
     return 4 * preprocessing.length * len(preprocessing.inputs)

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tltf.data import pipeline
 from tltf.data.images.preprocessing import ImagePreprocessing
+from tltf.data.several_preprocessings import SeveralTexts
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.errors import printable
 from tltf.evaluation.report.format_rows import FormatRow
@@ -217,7 +218,9 @@ class Servable(tf.Module):
             about.SIGNATURE: self._about_signature(),
         }
         preprocessing = self._preprocessing
-        if not isinstance(preprocessing, TextPreprocessing) or len(names) > 1:
+        if isinstance(preprocessing, SeveralTexts) or len(names) > 1:
+            return made
+        if not isinstance(preprocessing, TextPreprocessing):
             return made
 
         def from_token_ids(token_ids: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -239,7 +242,7 @@ class Servable(tf.Module):
     def prepare(self, *raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """Input of the core -> tensor [B, ...], from tf.string[B] of each field."""
         if isinstance(self._preprocessing, ImagePreprocessing):
-            return {next(iter(self._core.backbone.inputs)): self._preprocessing.decode_batch(*raw)}
+            return self._preprocessing.read_batch(*raw)
         return self._preprocessing(*raw)
 
     def answer(self, tensors: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -1,0 +1,204 @@
+"""The runs that may be members of an ensemble, read and compared."""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from tltf.console import lines
+from tltf.data import fingerprint, run_data, trained_rows
+from tltf.data.source import TEST, VALIDATION, Splits
+from tltf.errors import FlagError, ModelError
+from tltf.experiments.comparison import finished_run
+from tltf.experiments.ensembles import answers
+from tltf.graphs import functional
+from tltf.models import ensembles, loading
+from tltf.models.ensembles import Member
+from tltf.models.transfer_model import TransferModel
+from tltf.runs import checkpoints, origin
+from tltf.training import fit_state
+
+LAST = "last epoch"
+"""What the second candidate of a run is called."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A model that may be a member.
+
+    Args:
+        name: the end of the path of its run, with what tells it from others of this run.
+        run: the run folder.
+        is_last: whether it has the weights of the last epoch, and not those that the run kept.
+    """
+
+    name: str
+    run: pathlib.Path
+    is_last: bool = False
+
+    def load(self) -> TransferModel:
+        """The model.
+
+        Raises:
+            FlagError: it has several heads, or is an ensemble itself.
+            ModelError: it cannot be read.
+        """
+        model = loading.load_one_head(self.run, "tltf.ensemble", "runs")
+        if model.core.backbone.members:
+            what = f"{self.run} is an ensemble itself ({', '.join(model.core.backbone.members)})"
+            raise FlagError(what, flag="runs", fix="name its members beside the others")
+        if model.options is None:
+            raise ModelError("has no flags, so its data is not known", place=self.run)
+        if self.is_last and not set_last_weights(model, self.run):
+            raise ModelError("has no weights of a last epoch", place=self.run)
+        return model
+
+
+@dataclasses.dataclass(frozen=True)
+class Library:
+    """All candidates with what they say of the rows.
+
+    Args:
+        candidates: in the order of the command.
+        models: of each, whose layers are in one joint graph by now, but for their heads and options.
+        splits: of the runs.
+        scores: role -> float32[N, K] of each candidate.
+        ms_per_example: of each candidate by itself.
+    """
+
+    candidates: list[Candidate]
+    models: list[TransferModel]
+    splits: Splits
+    scores: dict[str, list[np.ndarray]]
+    ms_per_example: list[float]
+
+    @property
+    def judged(self) -> str:
+        """The role of the rows that the report is about."""
+        return TEST if self.splits.test else VALIDATION
+
+
+def read(folders: Sequence[str], snapshots: bool, batch_size: int) -> Library:
+    """The Library of some run folders.
+
+    Args:
+        folders: of the runs.
+        snapshots: whether the weights of the last epoch are candidates too.
+        batch_size: rows per step.
+
+    Raises:
+        FlagError: the runs do not go together, or there is only one candidate.
+        ModelError: a run cannot be read.
+    """
+    found = candidates_of(folders, snapshots)
+    models = [candidate.load() for candidate in found]
+    _require_one_task(found, models)
+    splits = run_data.load_parts(str(found[0].run))
+    for candidate in found:
+        require_same_rows(candidate.run, found[0].run, splits)
+    for model, candidate in zip(models, found, strict=True):
+        lines.say("candidate", f"{candidate.name}: {model.run_options.train.method}")
+    members = [
+        Member(candidate.name, model.core, model.preprocessing)
+        for candidate, model in zip(found, models, strict=True)
+    ]
+    scores, times = answers.compute(members, splits, batch_size)
+    return Library(found, models, splits, scores, times)
+
+
+def candidates_of(folders: Sequence[str], snapshots: bool) -> list[Candidate]:
+    """The candidates in some run folders, of which each may have a second one.
+
+    Raises:
+        FlagError: a folder is named twice, or there are fewer than two candidates.
+    """
+    paths = [pathlib.Path(folder) for folder in folders]
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise FlagError("names a run folder twice", flag="runs", fix="name each run once")
+    found = list[Candidate]()
+    for path, name in zip(paths, finished_run.short_names(paths), strict=True):
+        found.append(Candidate(name or path.name, path))
+        if snapshots and has_last_weights(path):
+            found.append(Candidate(f"{name or path.name} ({LAST})", path, is_last=True))
+    if len(found) < 2:
+        what = f"takes two candidates or more (received {len(found)})"
+        if snapshots:
+            what += "; --snapshots adds one only where a run kept another epoch than its last"
+        raise FlagError(what, flag="runs", fix="python -m tltf.ensemble RUN OTHER_RUN --output=NEW")
+    return found
+
+
+def has_last_weights(run: pathlib.Path) -> bool:
+    """Whether the newest checkpoint of a run has the weights of another epoch than it kept."""
+    saved = checkpoints.newest(run)
+    if saved is None:
+        return False
+    kept, last = (fit_state.arrays_under(saved, prefix) for prefix in ("best/", "weights/"))
+    return any(
+        name in last and not np.array_equal(array, last[name]) for name, array in kept.items()
+    )
+
+
+def set_last_weights(model: TransferModel, run: pathlib.Path) -> bool:
+    """Gives a model of a run the weights of its last epoch; returns whether they fit it.
+
+    They do not where the method changed the network when the training was over.
+    """
+    saved = checkpoints.newest(run)
+    if saved is None:
+        return False
+    arrays = fit_state.arrays_under(saved, "weights/")
+    variables = functional.named_weights(model.core.model.layers)
+    fits = bool(arrays) and all(
+        name in variables and tuple(variables[name].shape) == array.shape
+        for name, array in arrays.items()
+    )
+    for name, array in arrays.items() if fits else ():
+        variables[name].assign(array)
+    return fits
+
+
+def _require_one_task(candidates: Sequence[Candidate], models: Sequence[TransferModel]) -> None:
+    """Raises FlagError where the runs do not answer the same question."""
+    ensembles.head_call_of([model.core.only.call for model in models])
+    first = models[0]
+    for candidate, model in zip(candidates, models, strict=True):
+        if model.class_names != first.class_names:
+            own, other = ", ".join(model.class_names[:5]), ", ".join(first.class_names[:5])
+            what = f"{candidate.run} has the classes {own}, and {candidates[0].run} has {other}"
+            raise FlagError(what, flag="runs", fix="runs that were trained on the same classes")
+        fields = model.preprocessing.fields, first.preprocessing.fields
+        if model.core.backbone.modality != first.core.backbone.modality or fields[0] != fields[1]:
+            what = f"{candidate.run} takes {' and '.join(fields[0])}, and {candidates[0].run} takes {' and '.join(fields[1])}"
+            raise FlagError(what, flag="runs", fix="runs that take the same examples")
+
+
+def require_same_rows(run: pathlib.Path, first: pathlib.Path, splits: Splits) -> None:
+    """Checks that a run held out the rows by which members are chosen and judged.
+
+    Args:
+        run: its folder.
+        first: the folder of the run whose splits are taken.
+        splits: these splits.
+
+    Raises:
+        FlagError: it has other validation or test rows, or was trained on some of them.
+    """
+    noted, own = origin.read_data(run), fingerprint.fingerprints(splits)
+    if not noted:
+        noted = fingerprint.fingerprints(run_data.load_parts(str(run)))
+    fix = "runs with the same --data, --split and --seed, or data whose splits are given"
+    for role in (VALIDATION, TEST):
+        key = f"{role} split"
+        if noted.get(key) != own.get(key):
+            told = noted.get(key, "none"), own.get(key, "none")
+            what = f"{run} has other {role} rows than {first}: {told[0]} against {told[1]}"
+            raise FlagError(what, flag="runs", fix=fix)
+    for role in (VALIDATION, TEST):
+        part = splits.get(role)
+        is_trained = trained_rows.find_trained(str(run), part) if part else None
+        if is_trained is not None and is_trained.any():
+            count = f"{int(is_trained.sum())} of the {len(is_trained)} {role} rows"
+            what = f"{run} was trained on {count}, so that it would look better than it is"
+            raise FlagError(what, flag="runs", fix=fix)

@@ -1,0 +1,197 @@
+"""Measures networks for texts with a tuned light head, and prints what each reaches and costs.
+
+    python tools/text_networks.py [--folder=runs/text_networks] [--seeds=5] [--first_seed=0] [--rounds=5] [--most_s=480]
+
+Each network computes the features of POOL rows of each domain once, which are kept in FOLDER. A seed draws 1,000 training
+rows and 1,000 others to test on; the light head of --method=probe is chosen on the training rows, and
+the same rows go to the logistic regression on TF-IDF of --baseline=classical. Prints the mean accuracies over seeds with
+Student's 95% intervals, the paired difference from MiniLM-L6, and the time from strings to features as a ratio to
+MiniLM-L6: rounds are interleaved, each is user and system seconds of 1,000 texts, the median counts. Measurements are
+kept in FOLDER/text_networks.jsonl. After --most_s seconds it begins no further one; called again it goes on.
+"""
+
+import argparse
+import functools
+import os
+import pathlib
+import time
+
+import keras
+import measuring
+import numpy as np
+import tensorflow as tf
+
+from tltf.backbones import builder
+from tltf.config.checks import AUTO
+from tltf.data import pipeline
+from tltf.data.source import LoadSettings
+from tltf.data.sources import samples
+from tltf.data.texts.preprocessing import TextPreprocessing
+from tltf.evaluation import classical
+from tltf.evaluation.report import folds
+from tltf.heads.light import choice, families
+from tltf.heads.light.light_model import FrozenRows
+from tltf.heads.pooling import pool
+
+NETWORKS = ("minilm_l6", "minilm_l3", "minilm_static", "glove")
+TITLES = {
+    "minilm_l6": "`minilm_l6`",
+    "minilm_l3": "`minilm_l3`",
+    "minilm_static": "`minilm_static`",
+    "glove": "`glove`",
+    "tf_idf": "`--baseline=classical`: TF-IDF",
+}
+DOMAINS = ("movie", "amazon")
+POOL, NUM_TRAIN, NUM_TEST = 4000, 1000, 1000
+LENGTH, BATCH, NUM_TIMED = 64, 128, 1000
+
+
+def rows_of(domain):
+    """`(texts, labels)` of POOL rows of a domain, or of all where there are fewer."""
+    source = samples.vader(LoadSettings(), domain=domain)
+    texts, labels = list(source.text_columns()[0]), np.asarray(source.labels)
+    places = np.random.default_rng(0).permutation(len(texts))[:POOL]
+    return [texts[place] for place in places], labels[places]
+
+
+class Network:
+    """A backbone with its preprocessing and pooling, from strings to features."""
+
+    def __init__(self, name):
+        backbone = builder.build(name, text_length=LENGTH)
+        self.prepare = TextPreprocessing(backbone.tokenizer, LENGTH, tuple(backbone.inputs))
+        model = keras.Model(backbone.inputs, pool(backbone.taps, "text", "auto"))
+        cut = pipeline.cut_padding
+        call = lambda inputs: model(cut(inputs), training=False)  # noqa: E731
+        self._model = tf.function(call, reduce_retracing=True, autograph=False)
+
+    def features(self, texts):
+        """float32[N, d]; texts of like length share a batch."""
+        order = np.argsort([len(text) for text in texts], kind="stable")
+        found = [
+            self._model(
+                self.prepare.graph_function(
+                    tf.constant([texts[place] for place in order[at : at + BATCH]])
+                )
+            ).numpy()
+            for at in range(0, len(texts), BATCH)
+        ]
+        made = np.empty((len(texts), found[0].shape[1]), np.float32)
+        made[order] = np.concatenate(found)
+        return made
+
+
+def accuracies(features, texts, labels, seed):
+    """Name -> accuracy on the test rows of a seed."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    train, test = order[:NUM_TRAIN], order[NUM_TRAIN : NUM_TRAIN + NUM_TEST]
+    found = {}
+    for name, values in features.items():
+        light = FrozenRows(values[train], np.eye(2)[labels[train]], np.ones(len(train)))
+        chosen = choice.choose(families.pick(AUTO), light, seed)
+        right = chosen.model.logits(values[test]).argmax(axis=1) == labels[test]
+        found |= {name: float(right.mean()), f"{name} head": chosen.candidate.family.name}
+    pick = lambda places: [texts[place] for place in places]  # noqa: E731
+    words = classical.of_texts(pick(train), labels[train], pick(test), 2, seed)
+    right = words.probabilities.argmax(axis=1) == labels[test]
+    return found | {"tf_idf": float(right.mean())}
+
+
+def seconds_of(work):
+    """`(wall seconds, user and system seconds)` of a call."""
+    began, before = time.perf_counter(), os.times()
+    work()
+    wall, after = time.perf_counter() - began, os.times()
+    return wall, after.user + after.system - before.user - before.system
+
+
+def time_networks(networks, texts, rounds):
+    """Name -> wall and CPU seconds per round for NUM_TIMED texts, after one round that builds graphs."""
+    found = {name: {"wall": [], "cpu": []} for name in networks}
+    for number in range(rounds + 1):
+        for name, network in networks.items():
+            wall, cpu = seconds_of(lambda one=network: one.features(texts[:NUM_TIMED]))
+            if number:
+                found[name]["wall"].append(wall)
+                found[name]["cpu"].append(cpu)
+    return found
+
+
+def features_of(folder, domain, texts):
+    """Network -> float32[N, d] of the texts of a domain; kept in a folder."""
+    kept = folder / f"{domain}.npz"
+    if not kept.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(kept, **{name: Network(name).features(texts) for name in NETWORKS})
+    with np.load(kept) as found:
+        return {name: found[name] for name in NETWORKS}
+
+
+def measure_all(folder, notebook, seeds, rounds, most_s):
+    """Computes what the notebook lacks, as far as the time allows."""
+    end = time.monotonic() + most_s
+    if "time" not in notebook:
+        networks, texts = {name: Network(name) for name in NETWORKS}, rows_of("movie")[0]
+        notebook.get("time", lambda: time_networks(networks, texts, rounds))
+    for domain in DOMAINS:
+        missing = [seed for seed in seeds if f"{domain} {seed}" not in notebook]
+        if not missing or time.monotonic() > end:
+            continue
+        texts, labels = rows_of(domain)
+        features = features_of(folder, domain, texts)
+        for seed in missing:
+            if time.monotonic() < end:
+                work = functools.partial(accuracies, features, texts, labels, seed)
+                notebook.get(f"{domain} {seed}", work)
+
+
+def cells(name, rows):
+    """The mean accuracy with its interval, and the paired difference from MiniLM-L6 in points."""
+    values = np.array([row[name] for row in rows])
+    differences = 100 * (values - [row["minilm_l6"] for row in rows])
+    low, high = folds.mean_interval(list(values), folds.DRAWS)
+    both = [measuring.interval_text(values.mean(), (low, high))]
+    if name == "minilm_l6":
+        return [*both, ""]
+    low, high = folds.mean_interval(list(differences), folds.DRAWS)
+    return [*both, f"{differences.mean():+.1f} ({low:+.1f} to {high:+.1f})"]
+
+
+def main():
+    """Measures what is missing and prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--folder", default="runs/text_networks")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first_seed", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--most_s", type=float, default=480)
+    options = parser.parse_args()
+    folder = pathlib.Path(options.folder).resolve()
+    notebook = measuring.Notebook(folder / "text_networks.jsonl")
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    measure_all(folder, notebook, seeds, options.rounds, options.most_s)
+    keys = {domain: [f"{domain} {seed}" for seed in seeds] for domain in DOMAINS}
+    if missing := [key for names in keys.values() for key in names if key not in notebook]:
+        print(f"still to be measured: {', '.join(missing)}")
+        return
+    print_table(
+        {d: [notebook.get(key, dict) for key in keys[d]] for d in DOMAINS},
+        notebook.get("time", dict),
+    )
+
+
+def print_table(found, times):
+    """Prints the table of accuracies and times."""
+    slowest, lines = np.array(times["minilm_l6"]["cpu"]), []
+    for name, title in TITLES.items():
+        cost = ["", ""]
+        if name in times:
+            ratio = np.median(slowest / np.array(times[name]["cpu"]))
+            cost = [f"{np.median(times[name]['cpu']):.2f}", f"{ratio:.1f}"]
+        lines.append([title, *(c for d in DOMAINS for c in cells(name, found[d])), *cost])
+    head = ["network", *(c for d in DOMAINS for c in (d, "from `minilm_l6`, points"))]
+    print(measuring.table([*head, "CPU s per 1,000 texts", "times as fast"], lines))
+
+
+if __name__ == "__main__":
+    main()
