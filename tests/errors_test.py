@@ -35,6 +35,12 @@ def test_names_with_line_breaks_and_lone_bytes_stay_on_one_line():
     assert len(line.splitlines()) == 1 and line.encode("utf-8")
 
 
+def test_of_equally_near_choices_the_first_is_suggested():
+    names = ["lite0", "lite1", "lite2"]
+    assert errors.nearest("lite", names) == names
+    assert errors.nearest("lite", names[::-1], limit=1) == ["lite2"]
+
+
 def test_nearest_first_whatever_the_case():
     assert errors.nearest("ReSnet5", ["vgg16", "resnet101", "resnet50"])[0] == "resnet50"
     assert errors.choices_text("fulll", ["linear_probe", "full"]) == "full, linear_probe"

@@ -115,14 +115,18 @@ def nearest(name: str, choices: Collection[str], limit: int = 3) -> list[str]:
     """Up to `limit` of the `choices` that `name` may be a typing error of, the likeliest first.
 
     Such a choice has the same letters in another order, one other letter, or a similarity of at
-    least LEAST_SIMILARITY. The list is empty where no choice is that near, since a wrong suggestion
-    is worse than none.
+    least LEAST_SIMILARITY; of equally similar ones the first of `choices` comes first. The list is
+    empty where no choice is that near, since a wrong suggestion is worse than none.
     """
     lowered = {
         _normalize(choice): str(choice) for choice in choices if str(choice) not in NEVER_SUGGESTED
     }
     typed = _normalize(name)
-    close = difflib.get_close_matches(typed, lowered, n=limit, cutoff=LEAST_SIMILARITY)
+    near = difflib.get_close_matches(typed, lowered, n=len(lowered) or 1, cutoff=LEAST_SIMILARITY)
+    close = sorted(
+        (key for key in lowered if key in near),
+        key=lambda key: -difflib.SequenceMatcher(None, key, typed).ratio(),
+    )
     slips = [key for key in lowered if sorted(key) == sorted(typed) or _is_one_off(key, typed)]
     return [lowered[match] for match in list(dict.fromkeys([*slips, *close]))[:limit]]
 
