@@ -1,25 +1,24 @@
-"""Measures ensembles of runs beside their best member, on several draws of rows, and prints the table.
+"""Measures ensembles beside their best member, on several draws of rows, and prints the table.
 
     python tools/ensembles.py [--folder=runs/ensembles] [--only=fashion,movie] [--draws=5] [--first=0]
         [--minutes=8] [--distill]
 
 A draw takes other training and validation rows; the test rows are the same. All members of a draw are trained on the
 same rows by different methods, from the same pretrained network. Selection, stacking and soups see validation rows
-only; `oracle` is the member that is best on the test rows, which nobody knows. --distill also trains a network on the
-answers of the plain mean. Prints means over draws with Student's 95% intervals of the difference from the member that is best on
-validation, with the cost beside that of this member. --first=100 takes other draws, for settings. After so many
---minutes nothing more is begun, and a later call goes on. Measurements are kept in FOLDER/ensembles.jsonl.
+only; `best on test` is the member that is best on the test rows, which nobody knows. --distill also trains the network of
+the members on the answers of the plain mean. Prints means over draws with Student's 95% intervals of the difference from
+the member that is best on validation, with the time of an example beside that of this member. --first=100 takes other
+draws, for settings. After so many --minutes nothing more is begun, and a later call goes on. Measurements are kept in
+FOLDER/ensembles.jsonl.
 """
 
 import argparse
-import csv
 import functools
-import json
 import pathlib
+import tempfile
 import time
 
 import few_label_runs
-import keras
 import measuring
 import numpy as np
 
@@ -28,44 +27,41 @@ from tltf.config.catalogs import SOURCES
 from tltf.config.ensemble_options import EnsembleOptions
 from tltf.config.options import make
 from tltf.data import loader
-from tltf.experiments import one_run
-from tltf.experiments.ensembles import answers, candidates, ensemble_run, rules
-from tltf.experiments.launch import Launch
-from tltf.models import ensembles, raw_inputs
+from tltf.data.source import Splits
+from tltf.experiments.ensembles import answers, rules
+from tltf.experiments.ensembles.rules import ValidationRows
+from tltf.graphs import functional
+from tltf.models import ensembles, saving
 from tltf.models.ensembles import Member
-from tltf.runs import folder as run_folder
-from tltf.runs import layout
+from tltf.models.transfer_model import TransferModel
+from tltf.training import training
 
-ROWS = {"fashion": (300, 200, 1000), "movie": (400, 200, 1000)}
-"""Case -> rows of training, validation and test."""
-POOLS = {
-    "fashion": "fashion_mnist(num_train=10000, num_test=1000)",
-    "movie": "vader(domain=movie, num_train=6000, num_test=1000)",
-}
+ROWS = {"fashion": (300, 200), "movie": (400, 200)}
+"""Case -> rows of training and of validation; there are 1,000 test rows."""
 FLAGS = {
-    "fashion": {"backbone": "efficientnet_lite0", "image_size_px": 96},
-    "movie": {"backbone": "minilm_l6", "text_length": 48},
+    "fashion": {
+        "data": "fashion_mnist(num_train=10000, num_test=1000)",
+        "backbone": "efficientnet_lite0",
+        "image_size_px": 96,
+    },
+    "movie": {
+        "data": "vader(domain=movie, num_train=6000, num_test=1000)",
+        "backbone": "minilm_l6",
+        "text_length": 48,
+    },
 }
-TUNED = {"method": "lp_ft", "train_epochs": 4}
-RULES = {
-    "best member": {},
-    "mean": {"combine": "mean"},
-    "greedy": {},
-    "greedy by accuracy": {"metric": "score"},
-    "greedy of 20 bags": {"bags": 20},
-    "stacking": {"combine": "stacking"},
-}
-"""Name of a model in the table -> flags of tltf.ensemble."""
 TITLES = {
     "fashion": "fashion_mnist, 300 images, EfficientNet-Lite0",
     "movie": "vader movie, 400 texts, MiniLM",
 }
+TUNED = {"method": "lp_ft", "train_epochs": 4}
+SOLVED = "linear_probe(solver=lbfgs)"
 MEMBERS = {
     "fashion": {
         "probe": {"method": "probe"},
-        "solved": {"method": "linear_probe(solver=lbfgs)"},
+        "solved": {"method": SOLVED},
         "stages": {
-            "method": "linear_probe(solver=lbfgs)",
+            "method": SOLVED,
             "head": "classify(features=[stage_3, stage_4, stage_5, stage_6])",
         },
         "lp_ft 0": TUNED,
@@ -73,200 +69,145 @@ MEMBERS = {
     },
     "movie": {
         "probe": {"method": "probe"},
-        "solved": {"method": "linear_probe(solver=lbfgs)"},
+        "solved": {"method": SOLVED},
         "hidden": {"method": "linear_probe", "head": "classify(hidden=[128], dropout=.3)"},
         "lp_ft 0": TUNED,
         "lp_ft 1": {**TUNED, "seed": 1, "learning_rate": 1e-5},
     },
 }
+SOUP = ("lp_ft 0", "lp_ft 1")
+"""The members that began with the same weights."""
+BEST = "best member"
+RULES = {
+    BEST: {},
+    "mean": {"combine": "mean"},
+    "greedy": {},
+    "greedy by accuracy": {"metric": "score"},
+    "greedy of 20 bags": {"bags": 20},
+    "stacking": {"combine": "stacking"},
+}
+"""Name of a model in the table -> flags of tltf.ensemble."""
 
 
+@functools.cache
 def pool_of(case):
     """`(Source of the pool, Source of the test rows)` of a case."""
-    call = call_strings.pick(SOURCES, POOLS[case], "data")
+    call = call_strings.pick(SOURCES, FLAGS[case]["data"], "data")
     source = loader.load(call, scan=make().data.scan)
     is_test = source.roles == "test"
     return source.take(np.flatnonzero(~is_test)), source.take(np.flatnonzero(is_test))
 
 
-def draw_rows(pool, count, draw):
-    """int64[count]: rows of a pool with equal contents at most once, in the order of a draw."""
+def rows_of(case, draw):
+    """The Splits of a draw."""
+    pool, test = pool_of(case)
+    count = sum(ROWS[case])
     order = np.random.default_rng(draw).permutation(len(pool))
     _, first = np.unique(pool.content_hashes()[order], return_index=True)
-    return order[np.sort(first)][:count]
+    rows = order[np.sort(first)][:count]
+    start = ROWS[case][0]
+    return Splits(train=pool.take(rows[:start]), validation=pool.take(rows[start:]), test=test)
 
 
-def write_rows(folder, case, draw):
-    """The call string of the data of a draw, which is written into a folder where it is missing."""
-    place = folder / f"{case}_{draw}"
-    num_train, num_validation, _ = ROWS[case]
-    if not (place / "done").exists():
-        pool, test = pool_of(case)
-        rows = draw_rows(pool, num_train + num_validation, draw)
-        parts = {
-            "train": pool.take(rows[:num_train]),
-            "validation": pool.take(rows[num_train:]),
-            "test": test,
-        }
-        for role, part in parts.items():
-            (write_table if case == "movie" else write_pictures)(place / role, part)
-        (place / "done").touch()
-    if case == "fashion":
-        return f"image_folder(path={place})"
-    paths = ", ".join(f"{role}={place / role}.csv" for role in ("train", "validation", "test"))
-    return f"csv({paths}, text=text)"
+def train(case, parts, **own):
+    """The model that some flags train on the rows of a draw."""
+    given = {**FLAGS[case], "split": "given", "baseline": "none", **own}
+    return training.fit_parts(make(**given), parts).model
 
 
-def write_table(path, part):
-    """Writes a table of texts and labels."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_suffix(".csv"), "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["text", "label"])
-        names = [part.class_names[label] for label in part.labels]
-        writer.writerows(zip(part.column.values, names, strict=True))
-
-
-def write_pictures(folder, part):
-    """Writes a folder of pictures for each class."""
-    for number, (image, label) in enumerate(zip(part.column.values, part.labels, strict=True)):
-        place = folder / part.class_names[label].replace("/", " or ")
-        place.mkdir(parents=True, exist_ok=True)
-        (place / f"{number}.png").write_bytes(raw_inputs.encode_png(image))
-
-
-def train_run(folder, case, draw, own, output):
-    """Trains a run on the rows of a draw with some flags of its own."""
-    data = write_rows(folder, case, draw)
-    flags = {**FLAGS[case], "data": data, "split": "given", "export": False, **own}
-    flags |= {"baseline": "none", "explain": "none", "near_duplicates": False}
-    one_run.run(
-        make(**flags, output=str(output), overwrite=True, quiet=True),
-        launch=Launch(shows_plan=False, shows_result=False),
-    )
-
-
-def train_members(folder, case, draw, ends=np.inf):
-    """The run folders of the members of a draw that are there or can be trained in time."""
-    found = []
-    for name, own in MEMBERS[case].items():
-        run = folder / "runs" / f"{case}_{draw}_{name.replace(' ', '_')}"
-        if run_folder.read_status(run) != "finished":
-            if time.monotonic() > ends:
-                return found
-            train_run(folder, case, draw, own, run)
-        found.append(run)
-    return found
-
-
-def measure(folder, case, draw, runs, distills):
+def measure(case, draw, distills):
     """What a draw came to: name of a model -> its numbers on the test rows.
 
     Args:
-        folder: of the measurement.
         case: of ROWS.
         draw: number of the draw.
-        runs: the run folders of the members.
         distills: whether a network is trained on the answers of the plain mean.
     """
-    library = candidates.read([str(run) for run in runs], False, 128)
-    head = ensembles.head_call_of([m.core.only.call for m in library.models]).build()
-    rows = ensemble_run.validation_rows(library, head)
-    labels = np.asarray(library.splits.test.labels)
-    scores = np.asarray(library.scores["test"], np.float64)
-    best = int(np.argmax(rules.fit_rule(rules.BEST, rows, EnsembleOptions()).shares))
-    found = {}
+    parts, found = rows_of(case, draw), {}
+    models = {name: train(case, parts, **own) for name, own in MEMBERS[case].items()}
+    first = next(iter(models.values()))
+    head = ensembles.head_call_of([model.core.only.call for model in models.values()]).build()
+    labels = {role: np.asarray(parts[role].labels) for role in ("validation", "test")}
+    found["soup"] = soup([models[name] for name in SOUP], parts)
+    members = [Member(name, model.core, model.preprocessing) for name, model in models.items()]
+    joined = ensembles.join_members(members)
+    scores, times = answers.of_joined(joined, parts, 128)
+    groups = parts.validation.split_groups()
+    stacked = {role: np.asarray(own, np.float64) for role, own in scores.items()}
+    rows = ValidationRows(head, stacked["validation"], labels["validation"], groups)
+    shares = rules.fit_rule(rules.BEST, rows, EnsembleOptions()).shares
+    best, took = int(np.argmax(shares)), {}
     for name, flags in RULES.items():
         options = make(EnsembleOptions, **flags)
-        began = time.process_time()
-        fitted = rules.fit_rule(
-            options.combine if name != "best member" else rules.BEST, rows, options
-        )
-        seconds = time.process_time() - began
-        logits = fitted.logits(head, scores)
-        places = list(range(len(runs)))
-        if fitted.shares is not None:
-            places = np.flatnonzero(fitted.shares).tolist()
-        cost = time_of(library, places) / library.ms_per_example[best]
-        found[name] = {
-            "accuracy": float((logits.argmax(axis=1) == labels).mean()),
-            "loss": float(head.losses(logits, labels).mean()),
-            "cost": cost,
-            "members": len(places),
-            "choose_s": seconds,
-        }
-    found["oracle"] = {"accuracy": float((scores.argmax(axis=2) == labels).mean(axis=1).max())}
-    found["soup"] = of_run(soup(folder, case, draw, [run for run in runs if "lp_ft" in run.name]))
+        fitted = rules.fit_rule(rules.BEST if name == BEST else options.combine, rows, options)
+        logits = fitted.logits(head, stacked["test"])
+        own = numbers(head, logits, labels["test"])
+        chosen = np.arange(len(times)) if fitted.shares is None else np.flatnonzero(fitted.shares)
+        if tuple(chosen) not in took:
+            took[tuple(chosen)] = answers.milliseconds_of(joined, chosen, parts.test, 128)
+        cost = took[tuple(chosen)] / times[best]
+        found[name] = own | {"members": len(chosen), "time": cost, "chosen": chosen.tolist()}
+    is_right = stacked["test"].argmax(axis=2) == labels["test"]
+    found["best on test"] = {"accuracy": float(is_right.mean(axis=1).max())}
+    found["each"] = dict(zip(models, is_right.mean(axis=1).tolist(), strict=True))
     if distills:
-        found["distilled"] = of_run(distil(folder, case, draw, runs))
+        found["distilled"] = distil(case, draw, parts, first.class_names)
     return found
 
 
-def time_of(library, places):
-    """Milliseconds an example of some members together."""
-    members = []
-    for at in places:
-        model = library.candidates[at].load()
-        members.append(Member(library.candidates[at].name, model.core, model.preprocessing))
-    joined = ensembles.join_members(members)
-    some = library.splits.test.take(np.arange(answers.TIMED_ROWS))
-    batches = answers.dataset(joined, some, 128)
-    sums = keras.Model(joined.inputs, keras.ops.sum(keras.ops.stack(joined.answers), axis=0))
-    return answers.milliseconds(sums, batches, len(some))
+def numbers(head, logits, labels):
+    """Accuracy and loss of logits float64[N, C]."""
+    accuracy = float((logits.argmax(axis=1) == labels).mean())
+    return {"accuracy": accuracy, "loss": float(head.losses(logits, labels).mean())}
 
 
-def of_run(run):
-    """The numbers of a run on its test rows."""
-    found = json.loads((run / layout.REPORT_JSON).read_text(encoding="utf-8"))["test"]
-    return {"accuracy": found["accuracy"], "loss": found["loss"], "cost": 1.0, "members": 1}
+def soup(models, parts):
+    """The numbers of the mean of the weights of two models, or of the better one where that is not worse."""
+    first = models[0]
+    variables = functional.named_weights(first.core.model.layers)
+    own, other = (functional.weights_of(model.core.model) for model in models)
+
+    def state(arrays):
+        for name, variable in variables.items():
+            variable.assign(arrays[name])
+        first.above, logits = None, {}
+        for role in ("validation", "test"):
+            logits[role] = np.asarray(first.logits(parts[role], 128), np.float64)
+        return [
+            numbers(first.core.head, logits[role], np.asarray(parts[role].labels))
+            for role in ("validation", "test")
+        ]
+
+    tried = [state(other), state({name: (own[name] + other[name]) / 2 for name in own}), state(own)]
+    best = max(tried, key=lambda pair: (pair[0]["accuracy"], -pair[0]["loss"]))
+    return best[1] | {"members": 2, "time": 1.0}
 
 
-def soup(folder, case, draw, runs):
-    """The run folder of the mean of the weights of some runs, chosen greedily."""
-    output = folder / "runs" / f"{case}_{draw}_soup"
-    if run_folder.read_status(output) != "finished":
-        given = ", ".join(map(str, runs))
-        train_run(folder, case, draw, {"method": f"soup(runs=[{given}])"}, output)
-    return output
-
-
-def distil(folder, case, draw, runs):
-    """The run folder of a network that learned from the plain mean of some runs."""
-    output = folder / "joint" / f"{case}_{draw}"
-    if run_folder.read_status(output / layout.DISTILLED) != "finished":
-        given = {"runs": ",".join(map(str, runs)), "combine": "mean", "export": False}
-        given |= {"distill": "--train_epochs=4 --noexport", "overwrite": True, "quiet": True}
-        ensemble_run.run(make(EnsembleOptions, **given, output=str(output)))
-    return output / layout.DISTILLED
+def distil(case, draw, parts, class_names):
+    """The numbers of a network that learned from the plain mean of the members of a draw."""
+    models = [train(case, parts, **own) for own in MEMBERS[case].values()]
+    members = [Member(str(n), model.core, model.preprocessing) for n, model in enumerate(models)]
+    call = ensembles.head_call_of([model.core.only.call for model in models])
+    core, prepared = ensembles.join(members, ensembles.WEIGHTED, call, len(class_names))
+    with tempfile.TemporaryDirectory() as folder:
+        saving.save(TransferModel(core, prepared, class_names), pathlib.Path(folder))
+        method = f"distill(teacher={folder})"
+        model = train(case, parts, method=method, train_epochs=4, seed=draw)
+        logits = np.asarray(model.logits(parts.test, 128), np.float64)
+    own = numbers(model.core.head, logits, np.asarray(parts.test.labels))
+    return own | {"members": 1, "time": 1.0}
 
 
 def table(notebook, draws, cases):
     """The markdown table of what was measured."""
     lines = []
     for case in cases:
-        found = [
-            notebook.get(f"{case} {draw}", dict) for draw in draws if f"{case} {draw}" in notebook
-        ]
-        for name in (*RULES, "soup", "distilled", "oracle"):
-            rows = [(row[name], row["best member"]) for row in found if name in row]
-            if not rows:
-                continue
-            gains = [own["accuracy"] - best["accuracy"] for own, best in rows]
-            losses = [own["loss"] for own, _ in rows if "loss" in own]
-            cost = [own["cost"] for own, _ in rows if "cost" in own]
-            members = [own["members"] for own, _ in rows if "members" in own]
-            lines.append(
-                [
-                    f"{TITLES[case]}",
-                    name,
-                    str(len(rows)),
-                    f"{np.mean([own['accuracy'] for own, _ in rows]):.3f}",
-                    "" if name == "best member" else few_label_runs.points(gains),
-                    f"{np.mean(losses):.3f}" if losses else "",
-                    f"{np.mean(members):.1f}" if members else "",
-                    f"{np.mean(cost):.1f}" if cost else "",
-                ]
-            )
+        keys = [f"{case} {draw}" for draw in draws if f"{case} {draw}" in notebook]
+        found = [notebook.get(key, dict) for key in keys]
+        for name in (*RULES, "soup", "distilled", "best on test"):
+            rows = [(row[name], row[BEST]) for row in found if name in row]
+            if rows:
+                lines.append([TITLES[case], name, *cells_of(name, rows)])
     header = [
         "data",
         "model",
@@ -280,6 +221,25 @@ def table(notebook, draws, cases):
     return measuring.table(header, lines)
 
 
+def cells_of(name, rows):
+    """The cells of a model: `(its numbers, those of the best member)` of each draw."""
+    gains = [own["accuracy"] - best["accuracy"] for own, best in rows]
+
+    def mean(key, digits):
+        values = [own[key] for own, _ in rows if key in own]
+        return f"{np.mean(values):.{digits}f}" if values else ""
+
+    points = "" if name == BEST else few_label_runs.points(gains)
+    return [
+        str(len(rows)),
+        mean("accuracy", 3),
+        points,
+        mean("loss", 3),
+        mean("members", 1),
+        mean("time", 1),
+    ]
+
+
 def main():
     """Measures what is missing and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -290,18 +250,15 @@ def main():
     parser.add_argument("--minutes", type=float, default=np.inf)
     parser.add_argument("--distill", action="store_true")
     options = parser.parse_args()
-    folder = pathlib.Path(options.folder).resolve()
-    notebook = measuring.Notebook(folder / "ensembles.jsonl")
+    notebook = measuring.Notebook(pathlib.Path(options.folder).resolve() / "ensembles.jsonl")
     ends = time.monotonic() + 60 * options.minutes
     draws = range(options.first, options.first + options.draws)
     for draw in draws:
         for case in options.only.split(","):
-            if f"{case} {draw}" in notebook:
-                continue
-            runs = train_members(folder, case, draw, ends)
-            if len(runs) == len(MEMBERS[case]) and time.monotonic() < ends:
-                made = functools.partial(measure, folder, case, draw, runs, options.distill)
-                notebook.get(f"{case} {draw}", made)
+            key = f"{case} {draw}"
+            if key not in notebook and time.monotonic() < ends:
+                notebook.get(key, functools.partial(measure, case, draw, options.distill))
+                print(key, flush=True)
     print(table(notebook, draws, options.only.split(",")))
 
 

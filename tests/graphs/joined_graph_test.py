@@ -64,18 +64,17 @@ def test_one_changed_number_parts_what_is_above_it():
 
 
 def test_what_was_shared_is_joined_again_whatever_the_weights_are():
-    def known(own):
-        return lambda name, layer: own.get(name, f"{id(own)}{name}") if layer.weights else ""
-
     _, (_, shared) = join(copies(2))
-    first, second = copies(1, seed=1)[0], copies(1, seed=2)[0]
     image, graph = keras.Input((8, 8, 3), name="image"), JoinedGraph()
-    for prefix, core, own in (("m1_", first, {}), ("m2_", second, shared)):
-        identity = (
-            (lambda name, layer: f"m1_{name}" if layer.weights else "") if not own else known(own)
-        )
+    for number, known in ((1, {}), (2, shared)):
+        core = copies(1, seed=number)[0]
+
+        def identity(name, operation, prefix=f"m{number}_", known=known):
+            return known.get(name, prefix + name) if getattr(operation, "weights", ()) else ""
+
         given = [(core.backbone.inputs["image"], image)]
-        _, again = graph.add(prefix, [core.model.output["label"]], given, identity)
+        outputs = [core.model.output["label"]]
+        _, again = graph.add(f"m{number}_", outputs, given, identity)
     assert again == shared
 
 

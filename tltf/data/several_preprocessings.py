@@ -89,6 +89,10 @@ class SeveralTexts(TextPreprocessing):
             for name, tensor in part(*columns).items()
         }
 
+    def tokenizer_digest(self) -> str:
+        """The hexadecimal digests of all tokenizers."""
+        return "".join(part.tokenizer_digest() for part in self.parts)
+
     def to_config(self) -> dict[str, Any]:
         """The data that `join` makes the same preprocessing of beside the tokenizers."""
         return {SEVERAL: [part.to_config() for part in self.parts]}

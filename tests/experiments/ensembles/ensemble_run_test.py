@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from tests import served
 from tltf import ensemble, evaluate, predict, train
 from tltf.config.ensemble_options import EnsembleOptions
 from tltf.config.options import make
@@ -16,7 +17,10 @@ from tltf.data import run_data
 from tltf.errors import FlagError
 from tltf.evaluation.report.report import run_report
 from tltf.experiments.ensembles import candidates, rules
+from tltf.graphs import functional
 from tltf.models import loading, raw_inputs
+from tltf.runs import checkpoints
+from tltf.runs.checkpoints import Checkpoint
 from tltf.serving.export.saved_model import export_saved_model
 from tltf.serving.server import exported_model
 
@@ -114,8 +118,8 @@ def test_predict_evaluate_and_serve_say_the_same(joint, tmp_path):
     np.testing.assert_allclose(probabilities(tmp_path / "p.csv"), judged, atol=2e-6)
     (version,) = exported_model.load_versions(joint / "export", "latest").values()
     arrays = {"image_bytes": np.array([path.read_bytes() for path in files], object)}
-    served = version.compute("serving_default", arrays)["probabilities"]
-    np.testing.assert_allclose(served, judged, atol=2e-6)
+    answers = version.compute("serving_default", arrays)["probabilities"]
+    np.testing.assert_allclose(answers, judged, atol=2e-6)
 
 
 def test_the_report_puts_every_member_beside_the_ensemble(runs, joint):
@@ -140,7 +144,13 @@ def test_the_report_puts_every_member_beside_the_ensemble(runs, joint):
     assert "## Members" in text and "python -m tltf.ensemble" in text
 
 
-@pytest.mark.parametrize("combine", ["greedy", "stacking", "auto"])
+LARGE = pytest.mark.large
+
+
+@pytest.mark.parametrize(
+    "combine",
+    ["greedy", pytest.param("stacking", marks=LARGE), pytest.param("auto", marks=LARGE)],
+)
 def test_the_core_gives_what_the_rule_gives_of_the_members_scores(runs, combine, tmp_path):
     folders = [str(runs / name) for name in "abc"]
     output = tmp_path / "joint"
@@ -203,6 +213,7 @@ def test_a_run_that_was_trained_on_the_judged_rows_is_refused(runs):
         (runs / "a" / "kept.json").rename(runs / "a" / "origin.json")
 
 
+@LARGE
 def test_one_network_learns_from_the_ensemble(runs, tmp_path):
     output = tmp_path / "joint"
     given = [str(runs / "a"), str(runs / "b"), f"--output={output}", "--noexport", "--quiet"]
@@ -221,21 +232,26 @@ def test_members_of_different_sizes_teach_no_network(runs, tmp_path, capsys):
     assert "in different forms" in capsys.readouterr().err
 
 
-def test_the_last_epoch_is_a_candidate_where_another_was_kept(data, tmp_path):
-    flags = ["--method=scratch", "--image_size_px=12", "--learning_rate=.3", "--train_epochs=6"]
-    output = tmp_path / "run"
-    given = [*(flag for flag in SHARED if "epochs" not in flag), *flags]
-    assert train.main([f"--data={data}", *given, f"--output={output}"]) == 0
-    found = candidates.candidates_of([str(output), str(tmp_path / "no")], snapshots=True)
-    assert [one.name for one in found][:1] == ["run"]
-    if candidates.has_last_weights(output):
-        last = next(one for one in found if one.is_last).load()
-        kept = found[0].load()
-        part = run_data.load_parts(str(output)).test
-        assert np.abs(last.scores(part) - kept.scores(part)).max() > 1e-4
+def test_the_last_epoch_is_a_candidate_where_another_was_kept(tmp_path):
+    model = served.image()
+    head = functional.weights_of(model.core.model)
+    moved = {name: array for name, array in head.items() if name.startswith("label_logits")}
+    last = {name: array + 1 for name, array in moved.items()}
+    for name, weights in (("same", moved), ("other", last), ("changed", {"gone": np.ones(3)})):
+        arrays = {f"weights/{key}": array for key, array in weights.items()}
+        arrays |= {f"best/{key}": array for key, array in moved.items()}
+        checkpoints.save(tmp_path / name, 7, Checkpoint(arrays, {}))
+    names = ("same", "other", "changed")
+    assert [candidates.has_last_weights(tmp_path / name) for name in names] == [False, True, False]
+    found = candidates.candidates_of([str(tmp_path / name) for name in names[:2]], snapshots=True)
+    assert [one.name for one in found] == ["same", "other", "other (last epoch)"]
+    assert not candidates.set_last_weights(model, tmp_path / "changed")
+    assert candidates.set_last_weights(model, tmp_path / "other")
+    for name, array in functional.weights_of(model.core.model).items():
+        np.testing.assert_array_equal(array, last.get(name, head[name]))
 
 
-@pytest.mark.large
+@LARGE
 def test_real_networks_with_and_without_a_shared_backbone(tmp_path):
     data = ["--data=vader(domain=movie, num_train=300, num_validation=100, num_test=200)"]
     flags = {

@@ -34,39 +34,57 @@ def compute(
     Returns:
         role -> float32[N, K] of each member, and the milliseconds that an example takes each.
     """
-    joined = ensembles.join_members(members)
-    names = [member.name for member in members]
+    return of_joined(ensembles.join_members(members), splits, batch_size)
+
+
+def of_joined(
+    joined: JoinedMembers, splits: Splits, batch_size: int
+) -> tuple[dict[str, list[np.ndarray]], list[float]]:
+    """`(scores, milliseconds)` of members that have joined, see `compute`."""
+    names = [member.name for member in joined.members]
     widths = [tensor.shape[-1] for tensor in joined.answers]
     forward = ForwardPass(batch_norm_folding.fold(joined.model), names)
     scores = dict[str, list[np.ndarray]]()
     for role in (VALIDATION, TEST):
         part = splits.get(role)
         if part:
-            lines.say("answers", f"{len(members)} candidates, {len(part):,} {role} examples")
+            lines.say("answers", f"{len(names)} candidates, {len(part):,} {role} examples")
             found = forward(dataset(joined, part, batch_size))
             scores[role] = np.split(found, np.cumsum(widths)[:-1], axis=1)
     part = next(part for role in (TEST, VALIDATION) if (part := splits.get(role)))
-    some = part.take(np.arange(min(len(part), TIMED_ROWS)))
-    batches = dataset(joined, some, batch_size)
-    times = [
-        milliseconds(keras.Model(joined.inputs, answer), batches, len(some))
-        for answer in joined.answers
-    ]
+    times = [milliseconds_of(joined, [at], part, batch_size) for at in range(len(names))]
     return scores, times
 
 
+def milliseconds_of(
+    joined: JoinedMembers, places: Sequence[int], part: Source, batch_size: int
+) -> float:
+    """The milliseconds that an example takes with some of the members together.
+
+    Args:
+        joined: all members.
+        places: of those that compute.
+        part: the rows, of which the first TIMED_ROWS are computed.
+        batch_size: rows per step.
+    """
+    some = part.take(np.arange(min(len(part), TIMED_ROWS)))
+    chosen = {str(at): joined.answers[at] for at in places}
+    model, batches = keras.Model(joined.inputs, chosen), dataset(joined, some, batch_size)
+    return milliseconds(model, batches, len(some), tuple(chosen))
+
+
 def milliseconds(
-    model: keras.Model, batches: tf.data.Dataset, num_rows: int, name: str = ""
+    model: keras.Model, batches: tf.data.Dataset, num_rows: int, names: Sequence[str]
 ) -> float:
     """The milliseconds that an example takes, as the fastest of some passes.
 
     Args:
-        model: inputs -> tensor, or a dict of tensors.
+        model: inputs -> dict of tensors.
         batches: of `(inputs, ...)`.
         num_rows: rows in these.
-        name: of the output that is taken of a dict.
+        names: of the outputs that are taken.
     """
-    forward, found = ForwardPass(batch_norm_folding.fold(model), name), list[float]()
+    forward, found = ForwardPass(batch_norm_folding.fold(model), names), list[float]()
     forward(batches)  # which builds the graph
     for _ in range(TIMED_PASSES):
         before = forward.seconds

@@ -134,10 +134,9 @@ def has_last_weights(run: pathlib.Path) -> bool:
     saved = checkpoints.newest(run)
     if saved is None:
         return False
-    state = fit_state.FitState.from_checkpoint(saved)
-    return bool(state.best_weights) and any(
-        name not in state.weights or not np.array_equal(array, state.weights[name])
-        for name, array in state.best_weights.items()
+    kept, last = (fit_state.arrays_under(saved, prefix) for prefix in ("best/", "weights/"))
+    return any(
+        name in last and not np.array_equal(array, last[name]) for name, array in kept.items()
     )
 
 
@@ -149,15 +148,15 @@ def set_last_weights(model: TransferModel, run: pathlib.Path) -> bool:
     saved = checkpoints.newest(run)
     if saved is None:
         return False
-    arrays = fit_state.FitState.from_checkpoint(saved).weights
+    arrays = fit_state.arrays_under(saved, "weights/")
     variables = functional.named_weights(model.core.model.layers)
-    fits = all(
+    fits = bool(arrays) and all(
         name in variables and tuple(variables[name].shape) == array.shape
         for name, array in arrays.items()
     )
     for name, array in arrays.items() if fits else ():
         variables[name].assign(array)
-    return fits and bool(arrays)
+    return fits
 
 
 def _require_one_task(candidates: Sequence[Candidate], models: Sequence[TransferModel]) -> None:

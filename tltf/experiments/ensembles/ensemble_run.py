@@ -236,7 +236,7 @@ def _block(
     part = library.splits[library.judged]
     some = part.take(np.arange(min(len(part), answers.TIMED_ROWS)))
     batches = trained.dataset(some, options.eval_batch_size)
-    took = answers.milliseconds(trained.core.model, batches, len(some), trained.core.outputs[0])
+    took = answers.milliseconds(trained.core.model, batches, len(some), trained.core.outputs)
     shown = [*order, *(at for at in range(len(library.candidates)) if at not in order)]
     own = _given(trained, trained.judged[library.judged])
     members = [_member_row(library, fitted, at, trained, own) for at in shown]
