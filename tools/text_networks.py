@@ -1,8 +1,9 @@
 """Measures networks for texts with a tuned light head, and prints what each reaches and costs.
 
     python tools/text_networks.py [--folder=runs/text_networks] [--seeds=5] [--first_seed=0] [--rounds=5] [--most_s=480]
+        [--only=movie,amazon]
 
-Each network computes the features of POOL rows of each domain once, which are kept in FOLDER. A seed draws 1,000 training
+Each network computes the features of the rows once; a domain has POOL rows at most. A seed draws 1,000 training
 rows and 1,000 others to test on; the light head of --method=probe is chosen on the training rows, and
 the same rows go to the logistic regression on TF-IDF of --baseline=classical. Prints the mean accuracies over seeds with
 Student's 95% intervals, the paired difference from MiniLM-L6, and the time from strings to features as a ratio to
@@ -83,9 +84,7 @@ class Network:
 
 def accuracies(features, texts, labels, seed):
     """Name -> accuracy on the test rows of a seed."""
-    order = np.random.default_rng(seed).permutation(len(labels))
-    train, test = order[:NUM_TRAIN], order[NUM_TRAIN : NUM_TRAIN + NUM_TEST]
-    found = {}
+    (train, test), found = split_of(len(labels), seed), {}
     for name, values in features.items():
         light = FrozenRows(values[train], np.eye(2)[labels[train]], np.ones(len(train)))
         chosen = choice.choose(families.pick(AUTO), light, seed)
@@ -117,28 +116,37 @@ def time_networks(networks, texts, rounds):
     return found
 
 
-def features_of(folder, domain, texts):
-    """Network -> float32[N, d] of the texts of a domain; kept in a folder."""
-    kept = folder / f"{domain}.npz"
-    if not kept.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        np.savez(kept, **{name: Network(name).features(texts) for name in NETWORKS})
-    with np.load(kept) as found:
-        return {name: found[name] for name in NETWORKS}
+def split_of(count, seed):
+    """`(training rows, test rows)` of a seed, int64[NUM_TRAIN] and int64[NUM_TEST]."""
+    order = np.random.default_rng(seed).permutation(count)
+    return order[:NUM_TRAIN], order[NUM_TRAIN : NUM_TRAIN + NUM_TEST]
 
 
-def measure_all(folder, notebook, seeds, rounds, most_s):
+def features_of(networks, texts, seeds):
+    """Network -> float32[N, d] of the texts that these seeds use; zeros for others."""
+    used = np.unique(
+        np.concatenate([part for seed in seeds for part in split_of(len(texts), seed)])
+    )
+    found = {}
+    for name, network in networks.items():
+        values = network.features([texts[place] for place in used])
+        found[name] = np.zeros((len(texts), values.shape[1]), np.float32)
+        found[name][used] = values
+    return found
+
+
+def measure_all(notebook, domains, seeds, rounds, most_s):
     """Computes what the notebook lacks, as far as the time allows."""
-    end = time.monotonic() + most_s
-    if "time" not in notebook:
-        networks, texts = {name: Network(name) for name in NETWORKS}, rows_of("movie")[0]
-        notebook.get("time", lambda: time_networks(networks, texts, rounds))
-    for domain in DOMAINS:
-        missing = [seed for seed in seeds if f"{domain} {seed}" not in notebook]
+    end, networks = time.monotonic() + most_s, {}
+    lacks = {d: [seed for seed in seeds if f"{d} {seed}" not in notebook] for d in domains}
+    if "time" not in notebook or any(lacks.values()):
+        networks = {name: Network(name) for name in NETWORKS}
+    notebook.get("time", lambda: time_networks(networks, rows_of("movie")[0], rounds))
+    for domain, missing in lacks.items():
         if not missing or time.monotonic() > end:
             continue
         texts, labels = rows_of(domain)
-        features = features_of(folder, domain, texts)
+        features = features_of(networks, texts, missing)
         for seed in missing:
             if time.monotonic() < end:
                 work = functools.partial(accuracies, features, texts, labels, seed)
@@ -164,18 +172,20 @@ def main():
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--first_seed", type=int, default=0)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default=",".join(DOMAINS))
     parser.add_argument("--most_s", type=float, default=480)
     options = parser.parse_args()
     folder = pathlib.Path(options.folder).resolve()
     notebook = measuring.Notebook(folder / "text_networks.jsonl")
     seeds = range(options.first_seed, options.first_seed + options.seeds)
-    measure_all(folder, notebook, seeds, options.rounds, options.most_s)
-    keys = {domain: [f"{domain} {seed}" for seed in seeds] for domain in DOMAINS}
+    domains = options.only.split(",")
+    measure_all(notebook, domains, seeds, options.rounds, options.most_s)
+    keys = {domain: [f"{domain} {seed}" for seed in seeds] for domain in domains}
     if missing := [key for names in keys.values() for key in names if key not in notebook]:
         print(f"still to be measured: {', '.join(missing)}")
         return
     print_table(
-        {d: [notebook.get(key, dict) for key in keys[d]] for d in DOMAINS},
+        {d: [notebook.get(key, dict) for key in keys[d]] for d in domains},
         notebook.get("time", dict),
     )
 
@@ -188,8 +198,8 @@ def print_table(found, times):
         if name in times:
             ratio = np.median(slowest / np.array(times[name]["cpu"]))
             cost = [f"{np.median(times[name]['cpu']):.2f}", f"{ratio:.1f}"]
-        lines.append([title, *(c for d in DOMAINS for c in cells(name, found[d])), *cost])
-    head = ["network", *(c for d in DOMAINS for c in (d, "from `minilm_l6`, points"))]
+        lines.append([title, *(c for d in found for c in cells(name, found[d])), *cost])
+    head = ["network", *(c for d in found for c in (d, "from `minilm_l6`, points"))]
     print(measuring.table([*head, "CPU s per 1,000 texts", "times as fast"], lines))
 
 

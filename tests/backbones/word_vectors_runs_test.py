@@ -45,7 +45,10 @@ def _rows(count):
 
 @pytest.mark.parametrize(
     ("backbone", "method"),
-    [("glove", "probe"), ("small_lstm(units=4, vectors=glove)", "full")],
+    [
+        ("glove", "probe"),
+        pytest.param("small_lstm(units=4, vectors=glove)", "full", marks=pytest.mark.large),
+    ],
 )
 def test_a_run_on_word_vectors_is_exported_with_raw_strings(backbone, method, tmp_path, tiny_glove):
     result = tltf.fit(

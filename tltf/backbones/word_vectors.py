@@ -1,6 +1,6 @@
 """Networks without layers: one vector for each token, and the mean of them for a text.
 
-They read texts about a hundred times quicker than a transformer, and know nothing of the order of words.
+They read texts some 200 times as fast as a transformer of six layers, and know nothing of the order of words.
 """
 
 import hashlib

@@ -84,7 +84,7 @@ BACKBONES = {
     "minilm_static": BackboneRow(
         "tltf.backbones.word_vectors:minilm_static",
         {"width": 384},
-        "a vector per token, made once from MiniLM-L6, and their mean: a hundred times as fast",
+        "a vector per token, made once from MiniLM-L6, and their mean: some 200 times as fast",
         title="static MiniLM",
         paper="Model2Vec: van Dongen & Tulkens 2024; Arora et al. 2017, ICLR",
         licence="Apache-2.0",
