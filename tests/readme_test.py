@@ -20,6 +20,7 @@ from tltf.config import (
     label_options,
     options,
     rank_options,
+    search_options,
     task_heads,
 )
 from tltf.config.catalogs import ALARMS, BACKBONES, HEADS, METHODS, SOURCES
@@ -32,6 +33,7 @@ KINDS = {
     "train": options.Options,
     "lr_find": command_options.FindOptions,
     "rank": rank_options.RankOptions,
+    "search": search_options.SearchOptions,
     "check": command_options.CheckOptions,
     "update": command_options.UpdateOptions,
     "label": label_options.LabelOptions,

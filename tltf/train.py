@@ -24,11 +24,11 @@ def service(options: Options, typed: str = "") -> None:
     recipe = checks.resolve(options)
     with lines.quiet(options.output.quiet):
         command.load_tensorflow(f"reading {recipe.source.text}")
-        from tltf.experiments import one_run, rounds, steps
+        from tltf.experiments import one_run, round_plan, rounds, steps
         from tltf.experiments.launch import Launch
 
         run: Callable[..., object] = (
-            rounds.run if rounds.is_asked_for(options, recipe) else one_run.run
+            rounds.run if round_plan.is_asked_for(options, recipe) else one_run.run
         )
         if steps.is_asked_for(recipe):
             run = steps.run

@@ -16,11 +16,13 @@ import sys
 from tltf.config import (
     call_strings,
     command_options,
+    default_spaces,
     ensemble_options,
     help_groups,
     label_options,
     options,
     rank_options,
+    search_options,
 )
 from tltf.config.catalogs import CATALOGS, AugmentRow
 from tltf.config.commands import COMMANDS
@@ -51,6 +53,7 @@ OPTIONS_OF = {
     "train": options.Options,
     "lr_find": command_options.FindOptions,
     "rank": rank_options.RankOptions,
+    "search": search_options.SearchOptions,
     "check": command_options.CheckOptions,
     "update": command_options.UpdateOptions,
     "label": label_options.LabelOptions,
@@ -286,10 +289,25 @@ def catalog_page(catalog):
     return "\n".join(lines) + "\n"
 
 
+def spaces_page():
+    """The page of what `python -m tltf.search` changes where --space is not given."""
+    lines = [
+        MADE.format(
+            title="Search spaces: what `--space` of `python -m tltf.search` is where it is empty"
+        ),
+        "How to write one: [choosing.md](../choosing.md#search). Arguments that `--method` names are not searched.",
+        "",
+    ]
+    rows = [[code(name), code(default_spaces.space_of(name))] for name in default_spaces.SPACES]
+    rows.append(["others", code(default_spaces.OTHERS.flags)])
+    return "\n".join([*lines, *table(["method", "what is searched"], rows)]) + "\n"
+
+
 def pages():
     """File name -> text of each reference page."""
     return {
         "flags.md": flags_page(),
+        "search_spaces.md": spaces_page(),
         **{f"{catalog}.md": catalog_page(catalog) for catalog in CATALOG_PAGES},
     }
 

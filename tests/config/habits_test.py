@@ -19,6 +19,7 @@ from tltf.config.catalogs import (
 )
 from tltf.config.command_options import EvaluateOptions, PredictOptions
 from tltf.config.options import Options, flags_of
+from tltf.config.search_options import SearchOptions
 from tltf.errors import FlagError, nearest
 
 CATALOGS = {
@@ -170,7 +171,7 @@ def test_the_cutoff_suggests_no_wrong_flag_and_finds_each_slip():
 
 
 def test_each_habit_names_a_flag_that_some_command_has():
-    commands = (Options, EvaluateOptions, PredictOptions)
+    commands = (Options, EvaluateOptions, PredictOptions, SearchOptions)
     known = {name for kind in commands for name in flags_of(kind)} | {*flagfiles.CONSOLE_FLAGS}
     assert set(habits.FLAGS) <= known and set(habits.VALUES) <= known
     assert {phrase.partition("=")[0] for phrase in habits.PHRASES} <= known

@@ -38,6 +38,20 @@ def test_holdout_is_stratified():
     assert counts == {"train": [490, 140, 70], "validation": [70, 20, 10], "test": [140, 40, 20]}
 
 
+@pytest.mark.parametrize("has_validation", [False, True])
+def test_validation_rows_are_trained_on_where_asked_and_the_test_rows_stay(has_validation):
+    source = numbered(70, 20, 10)
+    if has_validation:
+        roles = np.where(np.arange(100) % 5 == 0, "validation", "train")
+        source = dataclasses.replace(source, roles=roles)
+    usual = splits.split(source, "holdout(test=.2, validation=.1)", 3)
+    merged = splits.split(source, "holdout(test=.2, validation=.1, train_on_validation=true)", 3)
+    assert set(merged) == {"train", "test"}
+    assert sorted(merged["train"].ids) == sorted([*usual["train"].ids, *usual["validation"].ids])
+    assert sorted(merged["test"].ids) == sorted(usual["test"].ids)
+    assert not merged["train"].scan.warnings
+
+
 def test_every_row_is_in_exactly_one_split():
     source = numbered(13, 7, 5)
     parts = splits.split(source, "holdout(test=.3, validation=.2)", 3)

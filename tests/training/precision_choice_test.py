@@ -6,6 +6,9 @@ import keras
 import pytest
 
 from tests import tiny
+from tltf.backbones import builder, word_vectors
+from tltf.backbones.network import Request, assemble
+from tltf.backbones.word_tokenizer import PAD, UNKNOWN, WordTokenizer
 from tltf.config import call_strings
 from tltf.config.catalogs import HEADS
 from tltf.config.options import make
@@ -145,3 +148,15 @@ def test_the_probe_runs_the_layer_behind_the_embeddings_in_both_precisions(monke
 def test_a_small_network_is_not_probed():
     core = attach_head(tiny.text_backbone(), call_strings.pick(HEADS, "classify", "head"), 2)
     assert precision_choice.measure_gain(core) == 1.0
+
+
+def test_a_network_of_embeddings_alone_is_not_probed_and_an_lstm_on_them_can_be(monkeypatch):
+    monkeypatch.setattr(precision_choice, "LEAST_WEIGHTS", 1)
+    monkeypatch.setattr(precision_choice, "PROBE_S", 0.1)
+    call = call_strings.pick(HEADS, "classify", "head")
+    request = Request("made", text_length=9)
+    words = word_vectors.network(request, WordTokenizer([PAD, UNKNOWN, "good"]), 5)
+    core = attach_head(assemble(words, request), call, 2)
+    assert precision_choice.measure_gain(core) == 1.0
+    lstm = builder.build("small_lstm(units=4)", texts=["a good film"])
+    assert precision_choice.measure_gain(attach_head(lstm, call, 2)) > 0

@@ -20,6 +20,7 @@ COMMANDS = {
     "update": "goes on from a run with more rows and new classes, and publishes what is not worse",
     "check": "scans a data set as training does and prints what is in it",
     "rank": "ranks pretrained networks for a data set by scores of their frozen features",
+    "search": "searches flags of a run by many trials, and keeps the best on validation",
     "lr_find": "proposes a learning rate for a run",
 }
 """Name of a command, which is also that of its module at the top -> what it does."""

@@ -72,6 +72,8 @@ FLAGS = {
     "baseline": "baselines",
     "track": "report_to tracker trackers logger loggers log_with tracking",
     "metric": "scoring eval_metric metric_for_best_model monitor",
+    "trials": "n_trials num_trials max_trials num_samples n_iter",
+    "space": "search_space param_space hp_space",
     "limit": "max_train_samples max_samples max_rows num_rows nrows n_rows sample subset "
     "limit_train_batches limit_examples",
 }

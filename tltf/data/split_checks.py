@@ -9,7 +9,7 @@ from tltf.data.source import ROLES, TEST, TRAIN, VALIDATION, ScanCounts, Source
 from tltf.errors import DataError, FlagError
 
 
-def check_holdout(test: float, validation: float) -> None:
+def check_holdout(test: float, validation: float, train_on_validation: bool = False) -> None:
     """Raises FlagError for shares that are outside of 0 to 1, or add up to 1 or more."""
     if not (0 <= test < 1 and 0 <= validation < 1 and test + validation < 1):
         raise FlagError(

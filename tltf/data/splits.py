@@ -58,7 +58,8 @@ def split(
         if scan and scan.unknown_classes == "skip":
             source, roles = drop_unknown_classes(source, roles, scan.max_bad_fraction)
         warnings = split_warnings(source, roles)
-    if call.kwargs.get("validation") and not np.any(roles == VALIDATION):
+    is_merged = call.kwargs.get("train_on_validation")
+    if call.kwargs.get("validation") and not is_merged and not np.any(roles == VALIDATION):
         warnings.append(
             "no row is left to validate on, so the epoch and penalties are not chosen by validation"
         )
@@ -87,7 +88,14 @@ def _roles(source: Source, call: Call[SplitRow], seed: int) -> np.ndarray:
     return roles
 
 
-def holdout(source: Source, seed: int, *, test: float = 0.2, validation: float = 0.1) -> np.ndarray:
+def holdout(
+    source: Source,
+    seed: int,
+    *,
+    test: float = 0.2,
+    validation: float = 0.1,
+    train_on_validation: bool = False,
+) -> np.ndarray:
     """The roles str[N]: those that the data gives, and shares of the training rows for the others.
 
     Args:
@@ -95,6 +103,8 @@ def holdout(source: Source, seed: int, *, test: float = 0.2, validation: float =
         seed: seed of the draw.
         test: share of the training rows that becomes the test split if the data gives none, 0 to 1.
         validation: share that becomes the validation split if the data gives none, 0 to 1.
+        train_on_validation: whether the rows of the validation split, drawn or given, are trained on in the end, as
+            after a search that has used them; the test split is the same.
 
     Raises:
         FlagError: a share is outside of 0 to 1, or the shares add up to 1 or more.
@@ -114,6 +124,8 @@ def holdout(source: Source, seed: int, *, test: float = 0.2, validation: float =
     faults.stop_if_failed()
     roles[rows] = draw_stratified(source, rows, seed, sizes)
     _require_test_rows(source, roles, sizes[TEST])
+    if train_on_validation:
+        roles[roles == VALIDATION] = TRAIN
     return roles
 
 

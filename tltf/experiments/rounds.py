@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 import pathlib
 import time
 from collections.abc import Sequence
@@ -10,9 +9,7 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from tltf.config import checks, options
-from tltf.config.catalogs.row import SplitRow
-from tltf.config.flag_fields import FlagValue
+from tltf.config import checks
 from tltf.config.option_groups import OutputOptions
 from tltf.config.options import Options
 from tltf.config.recipe import Recipe
@@ -20,67 +17,15 @@ from tltf.console import lines
 from tltf.data import fingerprint, loader
 from tltf.evaluation import evaluators
 from tltf.evaluation.report import folds, next_steps, sentences, terminal, writer
-from tltf.evaluation.report.folds import RoundKind
 from tltf.evaluation.report.report import Report
 from tltf.experiments import facts, one_run, pooled_report
 from tltf.experiments.launch import Launch
+from tltf.experiments.round_plan import Plan, plan_of
 from tltf.experiments.tracking.tracker import FinishedRun
 from tltf.experiments.tracking.tracking import Tracking
 from tltf.runs import folder as runs_folder
 from tltf.runs import layout
 from tltf.training.distribution import multi_worker, strategies
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """The rounds of a run.
-
-    Args:
-        kind: what they are.
-        given: of each its options, without a folder, and what their call strings name.
-    """
-
-    kind: RoundKind
-    given: tuple[tuple[Options, Recipe], ...]
-
-    def options(self, folder: str, first_name: int) -> list[Options]:
-        """The options of each round, with its folder, whose names count from `first_name`."""
-        rounds = pathlib.Path(folder) / layout.ROUNDS
-        return [
-            options.replace(one, output=str(rounds / str(name)))
-            for name, (one, _) in enumerate(self.given, first_name)
-        ]
-
-    @property
-    def recipes(self) -> list[Recipe]:
-        """What the call strings of each round name."""
-        return [recipe for _, recipe in self.given]
-
-
-def is_asked_for(chosen: Options, recipe: Recipe) -> bool:
-    """Whether a run trains several times: every fold or draw of the split, or several seeds."""
-    return chosen.runtime.seeds > 1 or recipe.every_round is not None
-
-
-def plan_of(chosen: Options, recipe: Recipe) -> Plan | None:
-    """The rounds that are asked for; None for a run that trains once."""
-    row, seeds = recipe.every_round, chosen.runtime.seeds
-    if seeds > 1:
-        begin = chosen.runtime.seed
-        given = [(_again(chosen, seed=begin + n, seeds=1), recipe) for n in range(seeds)]
-        return Plan(folds.SEEDS, tuple(given))
-    if row is None:
-        return None
-    count = math.prod(recipe.split.kwargs[name] for name in row.rounds)
-    recipes = [_recipe_of_round(recipe, row, number) for number in range(count)]
-    given = [(_again(chosen, split=str(one.split)), one) for one in recipes]
-    return Plan(folds.kind_of(row.round), tuple(given))
-
-
-def _again(chosen: Options, **changed: FlagValue) -> Options:
-    """The options of a round, which is gone on with where it was begun."""
-    resume = "auto" if chosen.output.resume == "never" else chosen.output.resume
-    return options.replace(chosen, resume=resume, **changed)
 
 
 def run(
@@ -165,10 +110,6 @@ def _every_round(
 def _first_name(folder: pathlib.Path) -> int:
     """The name of the first round's folder: 1, or 0 in a run that an earlier version has begun."""
     return 0 if (folder / layout.ROUNDS / "0" / runs_folder.FLAGS).exists() else 1
-
-
-def _recipe_of_round(recipe: Recipe, row: SplitRow, number: int) -> Recipe:
-    return dataclasses.replace(recipe, split=recipe.split.change(**{row.round: number}))
 
 
 def _finished(

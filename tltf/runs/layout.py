@@ -21,6 +21,12 @@ COMPARISON_HTML, COMPARISON_JSON = "comparison.html", "comparison.json"
 """Runs beside each other."""
 RANKING_HTML, RANKING_JSON = "ranking.html", "ranking.json"
 """Networks in the order of a score of their features."""
+SEARCH_FLAGS, SEARCH_JOURNAL, SEARCH_LOCK = "search.flags", "trials.journal", ".lock.search"
+"""The flags of a search, its trials, and the lock of what only one process may do at a time."""
+TRIALS, TRIAL_LOCK, SCORE = "trials", ".lock.trial", "score.json"
+"""The folder of the trials' run folders; in each, the lock of its process, and how good it is on validation."""
+SEARCH_JSON, BEST_FLAGS, RETRAINED = "search.json", "best.flags", "retrained"
+"""What a search found, its best configuration, and the run of that on training and validation rows."""
 EXPLANATIONS_HTML, EXPLANATIONS_ROWS = "explanations.html", "explanations.jsonl"
 """What answers rest on."""
 UPDATE_JSON = "update.json"
@@ -87,6 +93,7 @@ OF_A_TRAINING = (
     TRACKED_RUNS,
     REFERENCE,
     CARRIED,
+    SCORE,
     STEPS_HTML,
     STEPS_JSON,
 )
@@ -112,6 +119,11 @@ def steps_of(run: pathlib.Path) -> list[pathlib.Path]:
     """The run folders of the steps of a sequence, in their order; [] for other runs."""
     found = (path for path in (run / STEPS).glob("*") if path.name.isdecimal() and path.is_dir())
     return sorted(found, key=lambda path: int(path.name))
+
+
+def trial_folder(search: pathlib.Path | str, number: int) -> pathlib.Path:
+    """The run folder of a trial of a search, whose numbers count from 0."""
+    return pathlib.Path(search) / TRIALS / f"{number:03d}"
 
 
 def task_folder(run: pathlib.Path | str, task: str) -> pathlib.Path:

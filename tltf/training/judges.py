@@ -133,6 +133,26 @@ class Judges:
         return loss, keep_best.quality_of(chosen_by, loss if self.metric == LOSS else value)
 
 
+def judge_logits(
+    head: Head, logits: np.ndarray, labels: np.ndarray, metric: str = "auto"
+) -> tuple[str, bool, float, float]:
+    """`(name, whether it is an error, value, loss)` of outputs on labelled rows, by --metric.
+
+    Args:
+        head: of the core.
+        logits: float32[N, L].
+        labels: of the rows.
+        metric: auto, macro_f1 or loss.
+    """
+    loss = float(head.losses(logits, labels).mean())
+    if metric == LOSS:
+        return LOSS, True, loss, loss
+    if metric == MACRO_F1:
+        answers = np.argmax(head.scores(logits), axis=1)
+        return MACRO_F1, False, macro_f1(answers, np.asarray(labels)), loss
+    return head.metric, head.lower_is_better, head.metric_value(logits, labels), loss
+
+
 def macro_f1(answers: np.ndarray, labels: np.ndarray) -> float:
     """The mean F1 of the classes that answers or labels have, all of the same weight.
 

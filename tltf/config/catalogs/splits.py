@@ -5,7 +5,7 @@ from tltf.config.catalogs.row import SplitRow
 SPLITS = {
     "holdout": SplitRow(
         "tltf.data.splits:holdout",
-        {"test": 0.2, "validation": 0.1},
+        {"test": 0.2, "validation": 0.1, "train_on_validation": False},
         "stratified shares, drawn by content hash and seed; splits that the data has already are kept",
         check="tltf.data.split_checks:check_holdout",
     ),
