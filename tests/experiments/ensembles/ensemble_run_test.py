@@ -147,10 +147,8 @@ def test_the_report_puts_every_member_beside_the_ensemble(runs, joint):
 LARGE = pytest.mark.large
 
 
-@pytest.mark.parametrize(
-    "combine",
-    ["greedy", pytest.param("stacking", marks=LARGE), pytest.param("auto", marks=LARGE)],
-)
+@LARGE
+@pytest.mark.parametrize("combine", ["greedy", "stacking", "auto"])
 def test_the_core_gives_what_the_rule_gives_of_the_members_scores(runs, combine, tmp_path):
     folders = [str(runs / name) for name in "abc"]
     output = tmp_path / "joint"
