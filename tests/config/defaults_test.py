@@ -133,18 +133,21 @@ def test_auto_says_that_it_learns_from_the_source_alone():
     assert resolve(make(method="align"), case).output.baseline == "probe|oracle"
 
 
-def test_a_solved_head_keeps_the_statistics_it_was_solved_under():
+def test_pretrained_batch_norms_keep_their_statistics_where_the_network_is_fine_tuned():
     norms = {
         method: resolve(make(method=method), situation()).train.norm
-        for method in ("full", "lora", "lp_ft(backbone_rate=.5)", "wise_ft", "curriculum")
+        for method in ("full", "rules", "lora", "lp_ft(backbone_rate=.5)", "wise_ft", "curriculum")
     }
     assert norms == {
-        "full": "train",
+        "full": "frozen",
+        "rules": "train",
         "lora": "train",
         "lp_ft(backbone_rate=.5)": "frozen",
         "wise_ft": "frozen",
         "curriculum": "frozen",
     }
+    anew = resolve(make(method="full"), situation(is_pretrained=False))
+    assert anew.train.norm == "train", "random weights have no statistics to keep"
     given = resolve(make(method="lp_ft", norm="train"), situation())
     assert given.train.norm == "train"
 

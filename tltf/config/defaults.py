@@ -119,7 +119,7 @@ def resolve(options: Options, situation: Situation, method: Call[MethodRow]) -> 
         "eval_batch_size": train.eval_batch_size or 128,
         "train_epochs": train.train_epochs or _epochs(usual, passes * num_rows, batch_size),
         "schedule": schedule,
-        "norm": _norm(train.norm, method),
+        "norm": _norm(train.norm, method, situation),
         "keep": _keep(train.keep, situation),
         "learning_rate": _either(train.learning_rate, _rate_for(usual, method, situation)),
         "warmup_fraction": _either(train.warmup_fraction, _warmup_fraction(usual, schedule)),
@@ -250,15 +250,18 @@ def _either(given: float | None, otherwise: float) -> float:
     return otherwise if given is None else given
 
 
-def _norm(norm: str, method: Call[MethodRow]) -> str:
-    """A head that was solved for needs the statistics under which its features were computed."""
+def _norm(norm: str, method: Call[MethodRow], situation: Situation) -> str:
+    """Batch norms of pretrained networks keep their statistics but where few other weights are trained.
+
+    A head that was solved for needs the statistics under which its features were computed; networks that are
+    fine-tuned as a whole are as good with them and better under shift.
+    """
     if norm != "auto":
         return norm
-    return (
-        "frozen"
-        if _kind(method) in ("solved", "linear_probe", "contrast", "two_domains", "semi_supervised")
-        else "train"
-    )
+    row, is_frozen = method.row, _kind(method) in FROZEN_NORMS
+    if row and row.defaults == "fine_tune":
+        is_frozen = situation.is_pretrained and not row.trains_norms
+    return "frozen" if is_frozen else "train"
 
 
 def solves_first(method: Call[MethodRow]) -> bool:
@@ -292,6 +295,8 @@ def _keep(keep: str, situation: Situation) -> str:
 
 
 MODALITIES = ("image", "text")
+FROZEN_NORMS = ("solved", "linear_probe", "contrast", "two_domains", "semi_supervised")
+"""Kinds of methods under which batch norms keep their statistics."""
 
 
 def _image(rate: float, steps: int, epochs: tuple[int, int]) -> MethodDefaults:
@@ -306,7 +311,7 @@ def _text(
 
 _DEFAULTS = {
     ("image", "linear_probe"): _image(3e-3, 600, (5, 40)),
-    ("image", "fine_tune"): _image(1e-3, 300, (5, 40)),
+    ("image", "fine_tune"): _image(3e-4, 300, (5, 40)),
     ("image", "solved"): _image(3e-4, 300, (5, 40)),
     ("image", "scratch"): _image(1e-3, 1500, (10, 60)),
     ("image", "contrast"): _image(1e-4, 50, (1, 50)),

@@ -137,6 +137,7 @@ METHODS = {
         {"patterns": ("head/.*",), "rates": ()},
         "trains what patterns of <group>/<variable> match, each at its rate; the first match decides",
         title="trained by rules",
+        trains_norms=True,
         several_heads=True,
     ),
     "lora": MethodRow(

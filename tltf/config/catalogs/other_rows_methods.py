@@ -75,6 +75,7 @@ OTHER_ROWS_METHODS = {
         paper="Li et al. 2016, arXiv:1603.04779",
         defaults="fine_tune",
         reads=("target",),
+        trains_norms=True,
     ),
     "self_training": MethodRow(
         "tltf.methods.self_training:self_training",

@@ -98,6 +98,7 @@ class MethodRow(Row):
         needs: the flags without which it has nothing to start from.
         several_heads: whether it trains several heads on one network.
         passes: how often an epoch reads each training row, about.
+        trains_norms: whether batch norms are trained under --norm=auto though the network is pretrained.
     """
 
     defaults: str = "fine_tune"
@@ -106,6 +107,7 @@ class MethodRow(Row):
     needs: tuple[str, ...] = ()
     several_heads: bool = False
     passes: int = 1
+    trains_norms: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
