@@ -204,8 +204,10 @@ def incumbents(trials):
 
 
 def interval(differences):
-    """`mean [low, high]` of paired differences in points: Student's interval of 95%."""
+    """`mean [low, high]` of paired differences in points: Student's interval of 95%, where there are two or more."""
     values = 100 * np.asarray(differences)
+    if len(values) < 2:
+        return f"{values.mean():+.2f}"
     half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
     return f"{values.mean():+.2f} [{values.mean() - half:+.2f}, {values.mean() + half:+.2f}]"
 
@@ -250,7 +252,7 @@ def sampler_rows(kept, options):
             )
             for sampler in SAMPLERS
         }
-        if len(last["tpe"]) < 2:
+        if not len(last["tpe"]):
             continue
         curves = regrets(kept, name, options)
         gain = last["tpe"] - last["random"]
@@ -258,7 +260,7 @@ def sampler_rows(kept, options):
         differences.append(gain.mean())
         areas.append(area.mean())
         yield [
-            f"{name} ({len(gain)} seeds)",
+            f"{name} ({len(gain)} seed{'s' * (len(gain) > 1)})",
             *(f"{last[sampler].mean():.3f}" for sampler in SAMPLERS),
             interval(gain),
             *(f"{100 * curves[sampler][:, -1].mean():.2f}" for sampler in SAMPLERS),
@@ -289,19 +291,24 @@ def default_rows(kept, options):
 def draw(kept, options, path, page):
     """The regret of both samplers over the trials, a panel per data set: means over seeds with Student's 95% bands."""
     ground, ink = PAGES[page]
-    names = [n for n in options.only.split(",") if len(found_of(kept, n, "tpe", options)) > 1]
+    names = [n for n in options.only.split(",") if found_of(kept, n, "tpe", options)]
     figure = Figure(figsize=(3.4 * len(names), 3.2), layout="constrained", facecolor=ground)
     panels = np.atleast_1d(figure.subplots(1, len(names)))
     for axes, name in zip(panels, names, strict=True):
         for sampler, values in regrets(kept, name, options).items():
             places, mean = np.arange(1, values.shape[1] + 1), 100 * values.mean(axis=0)
-            half = 100 * stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
-            axes.fill_between(
-                places, mean - half, mean + half, color=COLOURS[sampler], alpha=0.13, linewidth=0
-            )
+            if len(values) > 1:
+                half = 100 * stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
+                band = {"color": COLOURS[sampler], "alpha": 0.13, "linewidth": 0}
+                axes.fill_between(places, mean - half, mean + half, **band)
             label = {"tpe": "TPE"}.get(sampler, sampler)
             axes.plot(places, mean, color=COLOURS[sampler], linewidth=1.7, label=label)
-        axes.set_title(f"{name}, {len(values)} seeds", loc="left", fontsize=10, color=ink)
+        axes.set_title(
+            f"{name}, {len(values)} seed{'s' * (len(values) > 1)}",
+            loc="left",
+            fontsize=10,
+            color=ink,
+        )
         axes.set_xlabel("trials", color=ink)
         axes.set_ylim(bottom=0)
         axes.set_facecolor(ground)
