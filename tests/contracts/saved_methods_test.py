@@ -26,6 +26,7 @@ QUICK = {"lora(rank=1)", "delta(alpha=0.01)"}
 FLAGS = {
     "batch_size": 8,
     "learning_rate": 0.02,
+    "norm": "train",  # random weights have no statistics to keep
     "split": "holdout(validation=.2)",
     "train_epochs": 2,
 }
@@ -85,13 +86,19 @@ def answers(exported, trained, raw):
 @pytest.mark.parametrize("text", cases())
 def test_saved_loaded_and_exported_it_gives_the_same_outputs(text, request, tmp_path):
     flags = request.getfixturevalue("on_texts" if text in ON_TEXTS else "on_images")
-    name = call_strings.pick(METHODS, text).name
+    name, row = (picked := call_strings.pick(METHODS, text)).name, picked.row
+    if row.reads:  # the same rows, without their labels
+        flags = {**flags, f"{row.reads[0]}_data": flags["data"]}
+    slow = {"learning_rate": 0.002} if row.reads else {}  # their hidden layers die at more
+    if name == "shot":
+        (first, _) = request.getfixturevalue("earlier")
+        flags = {**flags, "backbone": first, "head_weights": first}
     if name in ("lwf", "distill", "soup"):
         first, second = request.getfixturevalue("earlier")
         flags = {**flags, "backbone": first} if name == "lwf" else flags
         text = text.replace("tiny", first).replace("[a, b]", f"[{first}, {second}]")
     run = tmp_path / "run"
-    trained = training.train(make(**flags, **FLAGS, method=text, output=str(run))).model
+    trained = training.train(make(**{**flags, **FLAGS, **slow}, method=text, output=str(run))).model
     test = trained.splits["test"]
     trained.above = None  # the whole core
     expected = trained.scores(test)
