@@ -110,6 +110,7 @@ def test_a_changed_call_writes_what_was_written_and_what_is_new():
 
 def test_a_method_that_starts_from_a_run_is_refused_without_one():
     given = {"method": "shot", "target_data": GOOD["data"]}
-    with pytest.raises(FlagError, match="starts from a finished run"):
-        recipe(**given)
+    for start in ("", "random", "solved"):
+        with pytest.raises(FlagError, match="starts from a finished run"):
+            recipe(**given, head_weights=start)
     assert recipe(**given, head_weights="runs/a").method.name == "shot"

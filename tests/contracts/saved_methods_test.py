@@ -86,7 +86,8 @@ def answers(exported, trained, raw):
 @pytest.mark.parametrize("text", cases())
 def test_saved_loaded_and_exported_it_gives_the_same_outputs(text, request, tmp_path):
     flags = request.getfixturevalue("on_texts" if text in ON_TEXTS else "on_images")
-    name, row = (picked := call_strings.pick(METHODS, text)).name, picked.row
+    picked = call_strings.pick(METHODS, text)
+    name, row = picked.name, picked.row
     if row.reads:  # the same rows, without their labels
         flags = {**flags, f"{row.reads[0]}_data": flags["data"]}
     slow = {"learning_rate": 0.002} if row.reads else {}  # their hidden layers die at more

@@ -15,7 +15,6 @@ import tensorflow as tf
 from tltf.backbones import minilm, transformers, weight_files
 from tltf.backbones.network import Network, Request
 from tltf.backbones.word_tokenizer import PAD, UNKNOWN, WordTokenizer
-from tltf.config import call_strings
 from tltf.console import lazy_imports, lines
 from tltf.console.progress import Progress
 from tltf.errors import FlagError
@@ -85,7 +84,7 @@ def glove(request: Request, words: int = 400_000) -> Network:
         words: number of words that are kept, the most frequent ones; at least 1.
 
     Raises:
-        FlagError: words is below 1, or the package that reads the file is not installed.
+        FlagError: words is below 1.
     """
     if words < 1:
         what = f"glove keeps at least one word (received words={words})"
@@ -188,10 +187,8 @@ def _make_static(folder: pathlib.Path) -> dict[str, np.ndarray]:
 
 def _read_glove(folder: pathlib.Path) -> dict[str, np.ndarray]:
     """`vectors` float32[words, 50] and `words` uint8[n], the words as UTF-8 with a line for each."""
-    try:
-        import pyarrow.parquet
-    except ModuleNotFoundError as error:
-        raise call_strings.missing_extra(error, "glove") from error
+    import pyarrow.parquet  # needed once, when the package is converted
+
     (index,), (vectors,) = folder.glob("*.parquet"), folder.glob("*.npy")
     (column,) = pyarrow.parquet.read_table(index).columns
     text = "\n".join(column.to_pylist())

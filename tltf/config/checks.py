@@ -27,6 +27,7 @@ from tltf.config.catalogs import (
 )
 from tltf.config.catalogs.row import BackboneRow, MethodRow, Row, TrackerRow
 from tltf.config.options import Options, flag_values
+from tltf.config.paths import HEAD_STARTS
 from tltf.config.recipe import DataRecipe, Recipe
 from tltf.config.resume import allowed_changes
 from tltf.errors import FlagError, ModelError, nearest
@@ -145,7 +146,7 @@ def _require_start(method: Call[MethodRow], options: Options) -> None:
     """Raises FlagError where a flag is not given without which a method has nothing to start from."""
     given = flag_values(options)
     for name in method.row.needs if method.row else ():
-        if not given[name]:
+        if given[name] in HEAD_STARTS:
             what = f"{method.name} starts from a finished run, and --{name} names none"
             fix = f"--backbone=RUN --{name}=RUN, with RUN the folder of that run"
             raise FlagError(what, flag="method", fix=fix)

@@ -12,7 +12,7 @@ from tltf.config.flag_fields import FlagValue
 FLAGS = ("output", "run", "backbone", "backbone_weights", "head_weights", "publish")
 """Flags whose whole value is, or may be, a path."""
 SOLVED = "solved"
-HEAD_STARTS = ("", "auto", "random", SOLVED)
+HEAD_STARTS = ("", "random", SOLVED)
 """The values of --head_weights that name no run."""
 CALLS: dict[str, Mapping[str, Row]] = {
     "data": SOURCES,

@@ -102,7 +102,6 @@ BACKBONES = {
         title="GloVe",
         paper="Pennington et al. 2014, EMNLP",
         licence="PDDL-1.0",
-        extra="glove",
         modality="text",
         image_size_px=0,
         min_image_size_px=0,

@@ -94,7 +94,7 @@ def backbones_of(options: RankOptions, modality: str) -> list[str]:
     found = [
         name
         for name, row in BACKBONES.items()
-        if row.modality == modality and PACKAGED in row.weights and not row.extra
+        if row.modality == modality and PACKAGED in row.weights
     ]
     if not found:
         raise FlagError(f"no packaged network takes {modality}s", flag="backbones")
