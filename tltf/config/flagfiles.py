@@ -172,9 +172,13 @@ def _unreadable(path: pathlib.Path, error: OSError | UnicodeDecodeError) -> Flag
 def write(path: pathlib.Path | str, options: OptionsGroup, comment: str) -> None:
     """Writes every flag of `options`, one per line, after the comment's lines; whole or not at all."""
     head = [f"# {line}" for line in comment.splitlines()]
-    body = [f"--{name}={flag_text(value)}" for name, value in flatten(options).items()]
     with atomic_files.replace_file(path) as file:
-        file.write("\n".join(head + body) + "\n")
+        file.write("\n".join(head + texts(flatten(options))) + "\n")
+
+
+def texts(values: Mapping[str, FlagValue]) -> list[str]:
+    """`--name=value` of each flag, as a flagfile and a command line have it."""
+    return [f"--{name}={flag_text(value)}" for name, value in values.items()]
 
 
 def flatten(options: OptionsGroup) -> dict[str, FlagValue]:

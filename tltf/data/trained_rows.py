@@ -22,26 +22,21 @@ def write(run: pathlib.Path, part: Source) -> None:
 
 def write_union(run: pathlib.Path, others: Iterable[pathlib.Path]) -> None:
     """Adds the hashes that other run folders have to those of a run; a run without them adds none."""
-    found = [np.frombuffer(contents, "<u8") for path in (run, *others) if (contents := _read(path))]
+    found = [hashes for path in (run, *others) if (hashes := _read(path)) is not None]
     with atomic_files.replace_file(run / FILE, "wb") as file:
         file.write(np.unique(np.concatenate(found)).tobytes() if found else b"")
 
 
-def _read(run: pathlib.Path) -> bytes:
-    """The content of the file in a run folder; empty where there is none, or it is damaged."""
+def find_trained(run: str, part: Source) -> np.ndarray | None:
+    """bool[N], true for rows that the run has trained on; None where the run does not say."""
+    hashes = _read(pathlib.Path(run))
+    return None if hashes is None else np.isin(part.content_hashes(), hashes)
+
+
+def _read(run: pathlib.Path) -> np.ndarray | None:
+    """uint64[M]: the hashes in a run folder; None where there is no such file, or it is damaged."""
     try:
         contents = (run / FILE).read_bytes()
     except OSError:
-        return b""
-    return b"" if len(contents) % 8 else contents
-
-
-def find_trained(run: str, part: Source) -> np.ndarray | None:
-    """bool[N], true for rows that the run has trained on; None where the run does not say."""
-    try:
-        contents = (pathlib.Path(run) / FILE).read_bytes()
-    except OSError:
         return None
-    if len(contents) % 8:
-        return None
-    return np.isin(part.content_hashes(), np.frombuffer(contents, "<u8"))
+    return None if len(contents) % 8 else np.frombuffer(contents, "<u8")

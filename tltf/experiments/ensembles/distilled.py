@@ -7,7 +7,6 @@ import time
 from tltf.config import call_strings, flagfiles
 from tltf.config import options as option_values
 from tltf.config.ensemble_options import AUTO
-from tltf.config.flag_fields import flag_text
 from tltf.config.options import Options
 from tltf.console import lines
 from tltf.data.several_preprocessings import SeveralImages
@@ -63,8 +62,7 @@ def options_of(text: str, best: Options, teacher: str) -> Options:
     }
     usual = option_values.flag_values(Options())
     values |= {name: usual[name] for name in FREE}
-    written = [f"--{name}={flag_text(value)}" for name, value in values.items()]
-    return flagfiles.parse(Options, [*written, *given])[0]
+    return flagfiles.parse(Options, [*flagfiles.texts(values), *given])[0]
 
 
 def train(text: str, best: Options, teacher: str, *, overwrite: bool) -> Report | None:

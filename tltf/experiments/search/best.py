@@ -4,7 +4,7 @@ import pathlib
 
 from tltf.config import flagfiles, paths
 from tltf.config.call_strings import name_of
-from tltf.config.flag_fields import FlagValue, flag_text
+from tltf.config.flag_fields import FlagValue
 from tltf.config.options import Options, flag_values, flags_of, replace
 from tltf.console import lines
 from tltf.experiments.search import child
@@ -72,13 +72,9 @@ def write_flags(path: pathlib.Path, options: Options, row: TrialRow) -> None:
         f"# python -m tltf.train --flagfile={path.name} --output=NEW",
         f"# Trial {row.number}: {score_text(row.score)} on validation.",
     ]
-    body = [
-        f"--{name}={flag_text(value)}"
-        for name, value in values.items()
-        if value != flags[name].default and name != "output"
-    ]
+    own = {n: v for n, v in values.items() if v != flags[n].default and n != "output"}
     with atomic_files.replace_file(path) as file:
-        file.write("\n".join(head + body) + "\n")
+        file.write("\n".join(head + flagfiles.texts(own)) + "\n")
 
 
 def on_all_rows(options: Options, row: TrialRow) -> Options:

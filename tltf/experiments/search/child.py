@@ -13,8 +13,7 @@ from typing import IO
 
 import filelock
 
-from tltf.config import checks
-from tltf.config.flag_fields import flag_text
+from tltf.config import checks, flagfiles
 from tltf.config.options import Options, flag_values, flags_of
 from tltf.config.recipe import Recipe
 from tltf.console import signals
@@ -79,11 +78,8 @@ class ChildRunner:
 def arguments(options: Options) -> list[str]:
     """The flags of a run that are not the defaults, as the command line has them."""
     flags = flags_of(Options)
-    return [
-        f"--{name}={flag_text(value)}"
-        for name, value in flag_values(options).items()
-        if value != flags[name].default
-    ]
+    values = flag_values(options)
+    return flagfiles.texts({n: v for n, v in values.items() if v != flags[n].default})
 
 
 def mean_score(scores: Sequence[Score]) -> Score:
