@@ -47,7 +47,7 @@ class Case:
     """A joint network.
 
     Args:
-        data: `texts` or `emoji`.
+        data: `texts`, `emoji` or `sets`.
         flags: of the joint network and of the single ones.
         weights: the part of --head that weighs the losses; empty for the default.
         single: the flags of single networks where they are others: `full` was the stronger opponent on
@@ -72,12 +72,21 @@ CASES = {
     "texts, random heads": Case("texts", TEXTS | FULL | SHORT | {"learning_rate": 5e-5}),
     "texts, lp_ft beside lp_ft": Case("texts", TEXTS | SOLVED | SHORT),
     "emoji, frozen": Case("emoji", PICTURES | FROZEN),
+    "three data sets, frozen": Case("sets", PICTURES | FROZEN),
+    "three data sets, lp_ft": Case("sets", PICTURES | SOLVED | {"train_epochs": 3}),
     "emoji, lp_ft": Case("emoji", PICTURES | {"method": "lp_ft", "train_epochs": 3}),
 }
 TASKS = {
     "texts": {"rating": "regress", "domain": "classify"},
     "emoji": {"category": "classify", "vendor": "classify"},
+    "sets": {"digits": "classify", "fashion": "classify", "emoji": "classify"},
 }
+SETS = {
+    "digits": "digits",
+    "fashion": "fashion_mnist(num_train=1200, num_test=600)",
+    "emoji": "emoji(vendor=google)",
+}
+"""Task -> its data set, of a network for several data sets."""
 
 
 def source_of(data, folder):
@@ -85,8 +94,9 @@ def source_of(data, folder):
     from tltf.config import checks
     from tltf.data import loader
 
-    if data == "texts":
-        text = f"csv(path={texts_of_vader(folder)}, text=text)"
+    if data != "emoji":
+        texts = f"csv(path={texts_of_vader(folder)}, text=text)" if data == "texts" else ""
+        text = texts or "; ".join(f"{task}: {own}" for task, own in SETS.items())
         recipe = checks.resolve_data(text, "holdout", heads_text(data))
         return loader.load_labelled(recipe.source, recipe.head), text
     return emoji_of_vendors(), "emoji"
@@ -183,15 +193,17 @@ class Bench:
         if len(tasks) == 1:
             parts = Splits({role: part.of_task(tasks[0]) for role, part in parts.items()})
             head = TASKS[data][tasks[0]]
+            text = SETS[tasks[0]] if data == "sets" else text
         began = time.monotonic()
         options = make_options(data=text, head=head, seed=seed, **COMMON, **flags)
         model = training.fit_parts(options, parts).model
         logits, test = model.logits(parts["test"]), parts["test"]
         if len(tasks) == 1:
-            found = {tasks[0]: score_of(model.core.head, logits, test.labels)}
+            (labels,) = test.label_fields.values()
+            found = {tasks[0]: score_of(model.core.head, logits, labels)}
         else:
             found = {
-                task: score_of(model.core.heads[task].head, own, test.of_task(task).labels)
+                task: score_of(model.core.heads[task].head, own, test.label_fields[task])
                 for task, own in model.core.head.parts(logits).items()
             }
         seconds = time.monotonic() - began
@@ -199,8 +211,10 @@ class Bench:
         return {"scores": found, "parameters": model.core.model.count_params(), "s": seconds}
 
 
-def score_of(head, logits, labels):
-    """100 times the accuracy, or R^2 of the median."""
+def score_of(head, logits, given):
+    """100 times the accuracy, or R^2 of the median, of the rows that have a label."""
+    is_known = np.ones(len(logits), bool) if given.is_known is None else given.is_known
+    logits, labels = logits[is_known], np.asarray(given.values)[is_known]
     if head.target != "number":
         return 100.0 * float(np.mean(logits.argmax(axis=1) == labels))
     stated = np.sort(logits, axis=1)[:, head.median] * head.unit + head.center
