@@ -6,7 +6,8 @@
 A method learns from labels of the source and from rows of the target without theirs; it is judged on test rows of
 the target. Features of each domain are computed once; a seed draws the splits, and everything on the features
 is trained as a run above a cached frozen network trains it. `source only` is the tuned light head of the
-source (--method=probe), `oracle` the same head on the labels of the target's other rows. --flags adds flags, under a NAME of
+source (--method=probe), `oracle` the same head on the labels of the target's other rows. adabn and full train the
+whole network, on the same rows. --flags adds flags, under a NAME of
 their own. --peer=PYTHON runs ADAPT's own DANN (`pip install adapt`) under another interpreter. Prints the mean accuracy over seeds with
 Student's 95% interval, and the paired difference from `source only` in points. DEV are pairs for choosing settings, at seeds
 from 100 on. Measurements are kept in FOLDER/domains.jsonl.
@@ -29,6 +30,7 @@ from tltf.data.source import TARGET, TEST, TRAIN
 from tltf.evaluation.report import folds
 from tltf.heads.light import choice, families
 from tltf.heads.light.light_model import FrozenRows
+from tltf.training import training
 
 PAIRS = [
     "movie > amazon",
@@ -43,6 +45,8 @@ PAIRS = [
 DEV = ["nyt > amazon", "amazon > nyt", "tweets > nyt", "twitter > google", "twitter > symbola"]
 SOURCE_ONLY, ORACLE, PEER = "source only", "oracle", "ADAPT's DANN"
 METHODS = ["self_training", "coral", "dan", "dann", "cdan", "mcc", "afn"]
+WHOLE = ("adabn", "full")
+"""Methods that train the whole network; `full` learns from the source alone."""
 PEER_SCRIPT = pathlib.Path(__file__).with_name("domain_adaptation_peer.py")
 
 
@@ -61,11 +65,20 @@ def light_accuracy(case, role):
     return case.accuracy(model.logits(case.features[TEST]).argmax(axis=1))
 
 
+def whole_accuracy(case, method, flags):
+    """The accuracy of a whole network that a method trains, on the pictures or texts themselves."""
+    options, _ = case.options(method, explain="none", export=False, **flags)
+    model = training.fit_parts(options, case.parts).model
+    return case.accuracy(model.logits(case.parts[TEST]).argmax(axis=1))
+
+
 def measure(case, method, flags):
     """The accuracy of a method on the test rows of the target, and the seconds that it took."""
     began = time.perf_counter()
     if method in (SOURCE_ONLY, ORACLE):
         found = light_accuracy(case, TRAIN if method == SOURCE_ONLY else TARGET)
+    elif method.startswith(WHOLE):
+        found = whole_accuracy(case, method, flags)
     elif method.startswith("shot"):
         found = case.accuracy(case.answers(case.source_free(method, **flags)))
     else:
