@@ -7,7 +7,8 @@ from sklearn import metrics
 
 import tltf
 from tltf.errors import FlagError
-from tltf.training import judges
+from tltf.models.forward import ForwardPass
+from tltf.training import judges, target_risk
 
 FLAGS = {
     "data": "digits(num_train=60, num_test=20)",
@@ -75,6 +76,28 @@ def test_the_best_epoch_can_be_that_of_rows_without_labels(tmp_path, metric):
     shares = result.model.scores(result.model.splits["target"])
     measure = judges.mean_entropy if metric == "target_entropy" else judges.information
     assert measure(shares) == pytest.approx(sign * max(sign * value for value in values), abs=1e-4)
+
+
+def test_the_best_epoch_can_be_that_of_the_lowest_estimated_loss_on_the_target(tmp_path):
+    from tltf.training import training
+
+    given = {"method": "dann(hidden=8)", "target_data": "digits(num_train=40, num_test=20)"}
+    options = tltf.make_options(
+        **{**FLAGS, **given}, metric="target_risk", output=str(tmp_path / "run")
+    )
+    result = training.train(options)
+    values = [row["val_target_risk"] for row in result.history if "val_target_risk" in row]
+    core, splits = result.model.core, result.model.splits
+    embedding = target_risk.features_model(core.model, core.outputs[0])
+    embed = ForwardPass(embedding)
+    source, target = (
+        embed(result.model.dataset(splits[role], 32))[: len(splits[role])]
+        for role in ("validation", "target")
+    )
+    losses = core.head.losses(
+        result.model.logits(splits["validation"]), splits["validation"].labels
+    )
+    assert target_risk.estimate(losses, source, target) == pytest.approx(min(values), abs=1e-3)
 
 
 def test_a_metric_of_the_target_needs_a_method_that_reads_one(tmp_path):

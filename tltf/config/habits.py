@@ -231,6 +231,7 @@ VALUES = {
         "loss": "val_loss eval_loss log_loss source_risk",
         "target_entropy": "entropy",
         "target_information": "im infomax information_maximisation mutual_information",
+        "target_risk": "dev deep_embedded_validation iwcv",
         "auto": "accuracy acc val_accuracy eval_accuracy",
     },
     "track": {

@@ -153,11 +153,12 @@ class TrainOptions:
         "auto",
         "What the best epoch, early stopping and the choices of a method are judged by on validation: "
         "auto is the head's own metric (accuracy for classes); macro_f1 counts every class the same, "
-        "however rare it is; loss is the validation loss. target_entropy and target_information look "
-        "at rows without labels, of --target_data or --unlabelled_data: how sure answers to them are, "
-        "and how sure and how evenly spread over the classes. The penalty of a head that is solved for "
+        "however rare it is; loss is the validation loss. target_entropy, target_information and "
+        "target_risk look at rows without labels, of --target_data or --unlabelled_data: how sure answers "
+        "to them are; how sure and how evenly spread over the classes; and the validation loss, weighed "
+        "by how much each row is like them. The penalty of a head that is solved for "
         "is always chosen by accuracy.",
-        choices=("auto", "loss", "macro_f1", "target_entropy", "target_information"),
+        choices=("auto", "loss", "macro_f1", "target_entropy", "target_information", "target_risk"),
     )
     keep: str = flag(
         "auto",

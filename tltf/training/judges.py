@@ -7,10 +7,12 @@ import tensorflow as tf
 from scipy import special
 
 from tltf.console import out_of_memory
+from tltf.data.source import TARGET
 from tltf.graphs.core import Core
 from tltf.graphs.frozen_prefix import Cut
 from tltf.heads.head import Head
 from tltf.models.forward import ForwardPass
+from tltf.training import target_risk
 from tltf.training.callbacks import keep_best
 from tltf.training.callbacks.keep_best import ChosenBy
 from tltf.training.feed import Above, DataAbove, Feed
@@ -18,9 +20,10 @@ from tltf.training.feed import Above, DataAbove, Feed
 VALIDATION, TEST = "validation", "test"
 MACRO_F1, LOSS = "macro_f1", "loss"
 TARGET_ENTROPY, TARGET_INFORMATION = "target_entropy", "target_information"
-"""Values of --metric beside `auto`; the last two are of the rows without labels that the method reads."""
-OF_TARGET = (TARGET_ENTROPY, TARGET_INFORMATION)
-LOWER_IS_BETTER = (LOSS, TARGET_ENTROPY)
+TARGET_RISK = "target_risk"
+"""Values of --metric beside `auto`; the last three look at the rows without labels that the method reads."""
+OF_TARGET = (TARGET_ENTROPY, TARGET_INFORMATION, TARGET_RISK)
+LOWER_IS_BETTER = (LOSS, TARGET_ENTROPY, TARGET_RISK)
 SMALLEST = 1e-12
 """What keeps logarithms finite."""
 
@@ -55,6 +58,7 @@ class Judges:
         self.feed, self.eval_batch_size, self.metric = feed, eval_batch_size, metric
         self.splits: dict[str, JudgedSplit] = {}
         self.target: tuple[ForwardPass, tf.data.Dataset] | None = None
+        self.features: dict[str, ForwardPass] = {}
 
     def place(self, core: Core, parts: Cut, above: DataAbove) -> Above | None:
         """Judges a core from now on as a phase trains it, above its frozen prefix where that is cached.
@@ -80,10 +84,14 @@ class Judges:
                 self.splits[role] = JudgedSplit(
                     upper if cached else whole, opened, labels, core.head
                 )
+                if self.metric == TARGET_RISK:
+                    self.features[role] = _features_pass(self.splits[role].forward, core)
         read = self.feed.unlabelled_in_order
         if read and self.metric in OF_TARGET:
             is_cached = parts.prefix is not None and above.unlabelled is not None
             self.target = (upper, read(parts.prefix)) if is_cached else (whole, read(None))
+            if self.metric == TARGET_RISK:
+                self.features[TARGET] = _features_pass(self.target[0], core)
         return (upper, above.dataset) if above.dataset else None
 
     def __contains__(self, role: str) -> bool:
@@ -97,6 +105,8 @@ class Judges:
         loss = float(split.head.losses(logits, split.labels).mean())
         if self.metric == MACRO_F1:
             return loss, macro_f1(np.argmax(split.head.scores(logits), axis=1), split.labels)
+        if self.metric == TARGET_RISK:
+            return loss, loss if role == TEST else self._risk(split, logits)
         if self.metric in OF_TARGET:
             return loss, self._of_target(logits if role == TEST else None)
         return loss, split.head.metric_value(logits, split.labels)
@@ -108,13 +118,24 @@ class Judges:
             ValueError: the feed has no such rows.
         """
         if logits is None:
-            if self.target is None:
-                raise ValueError(f"{self.metric} is of rows without labels, and the feed has none")
-            forward, dataset = self.target
-            with out_of_memory.explain_out_of_memory("eval_batch_size", self.eval_batch_size):
-                logits = forward(dataset)[: self.feed.num_unlabelled]
+            logits = self._target_rows(None)
         shares = special.softmax(logits, axis=1)
         return information(shares) if self.metric == TARGET_INFORMATION else mean_entropy(shares)
+
+    def _target_rows(self, forward: ForwardPass | None) -> np.ndarray:
+        """float32[M, d]: what a pass makes of the target's rows; None for the pass that gives logits."""
+        if self.target is None:
+            raise ValueError(f"{self.metric} is of rows without labels, and the feed has none")
+        logits, dataset = self.target
+        with out_of_memory.explain_out_of_memory("eval_batch_size", self.eval_batch_size):
+            return (forward or logits)(dataset)[: self.feed.num_unlabelled]
+
+    def _risk(self, split: JudgedSplit, logits: np.ndarray) -> float:
+        """The loss on the target that float32[N, C] logits of the validation split let expect."""
+        losses = split.head.losses(logits, split.labels)
+        with out_of_memory.explain_out_of_memory("eval_batch_size", self.eval_batch_size):
+            source = self.features[VALIDATION](split.dataset)[: len(split.labels)]
+        return target_risk.estimate(losses, source, self._target_rows(self.features[TARGET]))
 
     def logged(self, head: Head) -> str:
         """The name of the metric that is logged beside the loss."""
@@ -131,6 +152,12 @@ class Judges:
         loss, value = self.measure()
         chosen_by = self.chosen_by(self.splits[VALIDATION].head)
         return loss, keep_best.quality_of(chosen_by, loss if self.metric == LOSS else value)
+
+
+def _features_pass(forward: ForwardPass, core: Core) -> ForwardPass:
+    """The pass that gives what the last layer takes where another gives the logits."""
+    (output,) = core.outputs
+    return ForwardPass(target_risk.features_model(forward.model, output))
 
 
 def judge_logits(
