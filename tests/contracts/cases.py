@@ -238,7 +238,7 @@ METHODS = {
     "zero_shot": ["zero_shot", "zero_shot(name_weight=auto)"],
     "partial": ["partial(last_groups=1)"],
     "full": ["full", "full(backbone_rate=.5)"],
-    "lp_ft": ["lp_ft", "lp_ft(solver=gradient)"],
+    "lp_ft": ["lp_ft", "lp_ft(solver=gradient)", "lp_ft(solver=light)"],
     "discriminative": ["discriminative"],
     "gradual": ["gradual(stages=2)"],
     "curriculum": ["curriculum(stages=2)", "curriculum(stages=2, solver=gradient)"],
@@ -263,7 +263,7 @@ METHODS = {
     "distill": ["distill(teacher=tiny)", "distill(teacher=tiny, weight=1.0, feature_weight=1.0)"],
     "adversarial": ["adversarial", "adversarial(steps=2, epsilon=.1)"],
     "soup": ["soup(runs=[a, b], greedy=false)"],
-    "wise_ft": ["wise_ft(steps=4)"],
+    "wise_ft": ["wise_ft(steps=4)", "wise_ft(steps=4, solver=light, choice=mean)"],
     "crop": ["crop"],
     "prune": [
         "prune(share=.3, updates=3)",

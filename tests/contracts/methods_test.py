@@ -34,10 +34,12 @@ TRAINING = [case for case in parameters("methods") if not case.values[0].startsw
 SEVERAL_PHASES = [
     "lp_ft",
     "lp_ft(solver=gradient)",
+    "lp_ft(solver=light)",
     "gradual(stages=2)",
     "curriculum(stages=2)",
     "curriculum(stages=2, solver=gradient)",
     "wise_ft(steps=4)",
+    "wise_ft(steps=4, solver=light, choice=mean)",
     "lwf",
     "crop",
     "setfit",

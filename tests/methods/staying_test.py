@@ -1,15 +1,19 @@
 """Penalties and mixtures that keep weights near their start, against numpy."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
+from scipy import special
 
 from tests import tiny
 from tests.training.fit_test import feed, fit
 from tltf.errors import FlagError
 from tltf.graphs import freezing
+from tltf.heads.light import families
 from tltf.methods import fine_tuning as plain
-from tltf.methods import l2_sp, schedules, wise_ft
+from tltf.methods import l2_sp, probe, schedules, wise_ft
 from tltf.methods.context import FitContext
 from tltf.methods.method import TrainingOutcome
 
@@ -76,6 +80,50 @@ def test_wise_ft_takes_what_validation_likes_best(accuracies, chosen):
     method.finish(None, given)
     assert method.chosen == pytest.approx(chosen)
     np.testing.assert_allclose(variable.numpy(), np.full(3, chosen), rtol=1e-6)
+
+
+def test_the_mean_point_is_weighed_by_the_likelihood_of_the_rows_at_their_temperature():
+    """The logits are softened by the weight, so that the points differ in which classes they take."""
+    labels = np.array([0, 1, 1, 0, 2])
+    first, last = np.random.default_rng(0).normal(size=(2, 5, 3))
+    variable, given = outcome({1.0: 0.5})
+
+    def judged():
+        share = variable.numpy()[0]
+        return (1 - share) * first + share * last, labels
+
+    def lowest(logits):
+        rest = 1 / 7  # Platt's targets
+        aims = np.where(np.eye(3)[labels] > 0, 1 - rest, rest / 2)
+
+        def loss(power, aims):
+            return -(aims * special.log_softmax(logits / np.exp(power), axis=1)).sum()
+
+        powers = np.linspace(-np.log(20), np.log(20), 20_001)
+        power = powers[np.argmin([loss(power, aims) for power in powers])]
+        return loss(power, np.eye(3)[labels])
+
+    method = wise_ft.wise_ft(steps=4, choice="mean")
+    method.finish(None, dataclasses.replace(given, judged=judged))
+    shares = np.arange(5) / 4
+    likelihoods = np.exp([-lowest((1 - a) * first + a * last) for a in shares])
+    assert method.chosen == pytest.approx(likelihoods @ shares / likelihoods.sum(), rel=1e-3)
+    np.testing.assert_allclose(variable.numpy(), np.full(3, method.chosen), rtol=1e-6)
+
+
+def test_wise_ft_of_an_unknown_choice_is_refused():
+    with pytest.raises(FlagError, match="no choice 'median'"):
+        wise_ft.wise_ft(choice="median")
+
+
+def test_a_light_start_is_the_tuned_linear_head_at_its_temperature():
+    """What `probe` makes of the same families, whose logits are those of the temperature."""
+    data, text = feed(has_validation=True), "|".join(families.LINEAR)
+    begun, _, _ = fit(method=schedules.lp_ft("light"), data=data, learning_rate=1e-12)
+    alone, _, _ = fit(method=probe.probe(text), data=data)
+    (found,), (expected,) = begun.groups[-1].layers, alone.groups[-1].layers
+    np.testing.assert_allclose(found.kernel, expected.kernel, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found.bias, expected.bias, rtol=1e-4, atol=1e-6)
 
 
 def test_wise_ft_lies_between_its_probe_and_its_end():

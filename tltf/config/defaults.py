@@ -120,7 +120,7 @@ def resolve(options: Options, situation: Situation, method: Call[MethodRow]) -> 
         "train_epochs": train.train_epochs or _epochs(usual, passes * num_rows, batch_size),
         "schedule": schedule,
         "norm": _norm(train.norm, method, situation),
-        "keep": _keep(train.keep, situation),
+        "keep": _keep(train.keep, method, situation),
         "learning_rate": _either(train.learning_rate, _rate_for(usual, method, situation)),
         "warmup_fraction": _either(train.warmup_fraction, _warmup_fraction(usual, schedule)),
         "weight_decay": _either(train.weight_decay, _weight_decay(usual, optimizer, method)),
@@ -242,7 +242,7 @@ def _weight_decay(usual: MethodDefaults, optimizer: str, method: Call[MethodRow]
 
 def _rate_for(usual: MethodDefaults, method: Call[MethodRow], situation: Situation) -> float:
     is_shared = situation.has_several_heads and situation.modality == "text"
-    is_shared = is_shared and _kind(method) in ("fine_tune", "solved")
+    is_shared = is_shared and _kind(method) in ("fine_tune", "solved", "light_start")
     return usual.learning_rate * (SEVERAL_HEADS_RATE if is_shared else 1.0)
 
 
@@ -266,7 +266,8 @@ def _norm(norm: str, method: Call[MethodRow], situation: Situation) -> str:
 
 def solves_first(method: Call[MethodRow]) -> bool:
     """Whether a method solves for the head on frozen features before it trains anything else."""
-    return _kind(method) == "solved" and method.kwargs.get("solver") == "lbfgs"
+    is_solved = method.kwargs.get("solver") in ("lbfgs", "light")
+    return is_solved and _kind(method) in ("solved", "light_start")
 
 
 def _baseline(baseline: str, method: Call[MethodRow], situation: Situation) -> str:
@@ -288,14 +289,23 @@ def _baseline(baseline: str, method: Call[MethodRow], situation: Situation) -> s
     return "logistic" if is_cheap else "none"
 
 
-def _keep(keep: str, situation: Situation) -> str:
+def _keep(keep: str, method: Call[MethodRow], situation: Situation) -> str:
+    """The best epoch, unless validation rows are too few to tell: a light start is for few rows."""
     if keep != "auto":
         return keep
-    return "best" if situation.has_validation else "last"
+    is_told = situation.has_validation and _kind(method) != "light_start"
+    return "best" if is_told else "last"
 
 
 MODALITIES = ("image", "text")
-FROZEN_NORMS = ("solved", "linear_probe", "contrast", "two_domains", "semi_supervised")
+FROZEN_NORMS = (
+    "solved",
+    "light_start",
+    "linear_probe",
+    "contrast",
+    "two_domains",
+    "semi_supervised",
+)
 """Kinds of methods under which batch norms keep their statistics."""
 
 
@@ -313,6 +323,7 @@ _DEFAULTS = {
     ("image", "linear_probe"): _image(3e-3, 600, (5, 40)),
     ("image", "fine_tune"): _image(3e-4, 300, (5, 40)),
     ("image", "solved"): _image(3e-4, 300, (5, 40)),
+    ("image", "light_start"): MethodDefaults("adam", "cosine", 0.1, 3e-4, 300, (5, 12)),
     ("image", "scratch"): _image(1e-3, 1500, (10, 60)),
     ("image", "contrast"): _image(1e-4, 50, (1, 50)),
     ("image", "light"): _image(3e-3, 300, (5, 40)),
@@ -323,6 +334,7 @@ _DEFAULTS = {
     ("text", "linear_probe"): _text(1e-2, 625, (5, 40), weight_decay=1.0),
     ("text", "fine_tune"): _text(5e-5, 200, (3, 20)),
     ("text", "solved"): _text(5e-5, 200, (3, 20)),
+    ("text", "light_start"): _text(5e-5, 200, (3, 20)),
     ("text", "contrast"): _text(5e-5, 50, (1, 50)),
     ("text", "light"): _text(3e-3, 200, (3, 20)),
     ("text", "scratch"): _text(1e-4, 600, (5, 30)),
@@ -345,7 +357,10 @@ def _defaults_of(method: Call[MethodRow], modality: str, is_pretrained: bool) ->
 
 def _kind(method: Call[MethodRow]) -> str:
     """The defaults that a method takes; code from outside takes those of fine-tuning."""
-    return method.row.defaults if method.row else "fine_tune"
+    if method.row is None:
+        return "fine_tune"
+    is_light = method.row.defaults == "solved" and method.kwargs.get("solver") == "light"
+    return "light_start" if is_light else method.row.defaults
 
 
 def _epochs(usual: MethodDefaults, num_rows: int, batch_size: int) -> int:

@@ -163,7 +163,7 @@ class TrainOptions:
     keep: str = flag(
         "auto",
         "The weights that the run ends with; auto is the best by validation, or the last where "
-        "there is no validation split.",
+        "there is no validation split, or where solver=light is for few rows.",
         choices=("auto", "best", "last"),
     )
     calibrate: str = flag(

@@ -81,11 +81,14 @@ class TrainingOutcome:
             where no phase keeps them.
         measure: returns (loss, quality) of the core on the validation split; quality is the head's
             metric, or its negative where it is an error. None without a validation split.
+        judged: returns `(float32[N, C] logits, int[N] labels)` of the validation split; None without one, or
+            where a row has no class.
     """
 
     variables: dict[str, keras.Variable]
     start: dict[str, np.ndarray]
     measure: Callable[[], tuple[float, float]] | None
+    judged: Callable[[], tuple[np.ndarray, np.ndarray]] | None = None
 
     def quality(self) -> tuple[float, float]:
         """The core's quality on the validation split; equal ones are ranked by their loss.

@@ -1,6 +1,7 @@
 """Rules and checks of arguments that several methods share."""
 
 import math
+from collections.abc import Sequence
 
 from tltf.errors import FlagError
 from tltf.graphs.freezing import Rule
@@ -11,6 +12,8 @@ EVERYTHING: tuple[Rule, ...] = (HEAD, (".*", 1.0))
 """The rules that train the whole network at the full learning rate."""
 SOLVERS = ("gradient", "lbfgs")
 """How a head on frozen features may be trained: by steps of the optimizer, or solved for."""
+LIGHT = "light"
+"""The solver of methods that may start from a tuned light head, see `tltf.methods.schedules.LightStart`."""
 
 
 def require_rate(backbone_rate: float) -> None:
@@ -20,16 +23,18 @@ def require_rate(backbone_rate: float) -> None:
         raise FlagError(what, flag="method", fix="--method=linear_probe trains the head only")
 
 
-def require_solver(solver: str, method: str) -> None:
+def require_solver(solver: str, method: str, others: Sequence[str] = ()) -> None:
     """Raises FlagError for an unknown solver.
 
     Args:
         solver: the name that is checked.
         method: name of the method whose argument it is, for the fix.
+        others: solvers that the method knows beside SOLVERS.
     """
-    if solver not in SOLVERS:
+    known = (*SOLVERS, *others)
+    if solver not in known:
         raise FlagError(
-            f"there is no solver {solver!r} (choices: {', '.join(SOLVERS)})",
+            f"there is no solver {solver!r} (choices: {', '.join(known)})",
             flag="method",
             fix=f"--method='{method}(solver=lbfgs)'",
         )

@@ -1,13 +1,18 @@
 """Methods that train different parts at different times and rates."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from tltf.errors import FlagError
 from tltf.graphs.core import Core
 from tltf.graphs.freezing import Rule
-from tltf.methods.method import Method, Phase, groups_of, rule_of
-from tltf.methods.rules import HEAD, require_rate, require_solver
+from tltf.heads.light import families
+from tltf.heads.light.light_model import FrozenRows
+from tltf.methods.method import Method, Phase, Solved, groups_of, rule_of
+from tltf.methods.probe import Probe
+from tltf.methods.rules import HEAD, LIGHT, require_rate, require_solver
 
 
 def lp_ft(
@@ -23,7 +28,9 @@ def lp_ft(
 
     Args:
         solver: how the head is trained in the first phase: lbfgs solves for it, which takes a head
-            of one dense layer; gradient takes steps of the optimizer.
+            of one dense layer; gradient takes steps of the optimizer; light chooses a linear head by
+            cross-validation on training rows, as `probe` does, whose logits are divided by their temperature. With few
+            rows the logits of lbfgs are so large that the first steps after it spoil the network.
         probe_share: share of --train_epochs that the first phase takes with gradient.
         probe_rate: factor on --learning_rate in the first phase with gradient.
         backbone_rate: factor on the backbone's learning rate in the second phase, above 0.
@@ -31,16 +38,42 @@ def lp_ft(
     Raises:
         FlagError: an unknown solver, or a number out of its range.
     """
-    phases = lp_ft_phases(solver, probe_share, probe_rate, backbone_rate)
-    return Method(lambda core: list(phases))
+    phases = lp_ft_phases(solver, probe_share, probe_rate, backbone_rate, (LIGHT,))
+    return LightStart(lambda core: list(phases), solver)
+
+
+class LightStart(Method):
+    """A method whose first phase may choose a tuned light head.
+
+    Args:
+        make_phases: see Method.
+        solver: of the first phase.
+    """
+
+    def __init__(self, make_phases: Callable[[Core], list[Phase]], solver: str) -> None:
+        super().__init__(make_phases)
+        self.light = Probe(families.pick("|".join(families.LINEAR))) if solver == LIGHT else None
+
+    def solve(
+        self, core: Core, rows: FrozenRows, seed: int, unlabelled: np.ndarray | None
+    ) -> Solved:
+        """The core with the best linear head on its frozen features."""
+        if self.light is None:
+            raise ValueError("the head is not chosen among light heads")
+        return self.light.solve(core, rows, seed, unlabelled)
 
 
 def lp_ft_phases(
-    solver: str, probe_share: float = 0.3, probe_rate: float = 10.0, backbone_rate: float = 1.0
+    solver: str,
+    probe_share: float = 0.3,
+    probe_rate: float = 10.0,
+    backbone_rate: float = 1.0,
+    others: Sequence[str] = (),
 ) -> tuple[Phase, Phase]:
-    """`(probe, full)`: the phases of `lp_ft`, which takes and refuses the same arguments."""
-    require_solver(solver, "lp_ft")
-    probe = warm_up("probe", probe_share, probe_rate, solver, argument="probe")
+    """`(probe, full)`: the phases of `lp_ft`, which refuses the same arguments; for `others` see `require_solver`."""
+    require_solver(solver, "lp_ft", others)
+    named = "method" if solver == LIGHT else solver
+    probe = warm_up("probe", probe_share, probe_rate, named, argument="probe")
     require_rate(backbone_rate)
     rest = 1.0 - probe_share if solver == "gradient" else 1.0
     return probe, Phase("full", (HEAD, (".*", float(backbone_rate))), rest)

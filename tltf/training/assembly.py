@@ -202,9 +202,12 @@ def count_tokens(trained: TransferModel) -> TokenCounts | None:
 def _require_loss(core: Core, train: TrainOptions, phases: Sequence[Phase]) -> None:
     """Raises FlagError for a loss that the head or a solver among the phases does not have."""
     core.head.loss(train.loss, train.label_smoothing, train.focal_gamma)
-    refusal = _unsolvable(core, train.loss)
-    if refusal and any(phase.solver in ("lbfgs", "method") for phase in phases):
+    refusal, solvers = _unsolvable(core, train.loss), {phase.solver for phase in phases}
+    if refusal and solvers & {"lbfgs", "method"}:
         raise refusal
+    if "method" in solvers and core.head.target != label_kinds.CLASS:
+        what = "a tuned light head is of one class per row, and not of several heads or of numbers"
+        raise FlagError(what, flag="method", fix="solver=lbfgs in --method, or --method=lp_ft")
 
 
 def _require_choices(

@@ -145,9 +145,9 @@ class Fit:
     def finish(self) -> Core:
         """Lets the method finish its work on the trained core; returns the core to keep."""
         measure = self.judges.quality if VALIDATION in self.judges else None
-        trained = self.core
+        trained, judged = self.core, self.judges.of_classes()
         self.core = self.method.finish(
-            trained, TrainingOutcome(self.moved, self.record.start, measure)
+            trained, TrainingOutcome(self.moved, self.record.start, measure, judged)
         )
         if self.method.mixes_weights and self.options.train.norm == "recalibrate":
             self._recalibrate()

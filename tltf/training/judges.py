@@ -1,12 +1,14 @@
 """The splits that judge the core between epochs: validation, and the test split if it is watched."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 from scipy import special
 
 from tltf.console import out_of_memory
+from tltf.data import label_kinds
 from tltf.data.source import TARGET
 from tltf.graphs.core import Core
 from tltf.graphs.frozen_prefix import Cut
@@ -97,11 +99,20 @@ class Judges:
     def __contains__(self, role: str) -> bool:
         return role in self.splits
 
-    def measure(self, role: str = VALIDATION) -> tuple[float, float]:
-        """(loss, the metric that is logged beside it) of the core on a split."""
+    def judged(self, role: str = VALIDATION) -> tuple[np.ndarray, np.ndarray]:
+        """`(float32[N, L] logits, labels)` of a split."""
         split = self.splits[role]
         with out_of_memory.explain_out_of_memory("eval_batch_size", self.eval_batch_size):
-            logits = split.forward(split.dataset)[: len(split.labels)]
+            return split.forward(split.dataset)[: len(split.labels)], split.labels
+
+    def of_classes(self) -> Callable[[], tuple[np.ndarray, np.ndarray]] | None:
+        """`judged` of the validation split; None without one, or where a row has no class."""
+        split = self.splits.get(VALIDATION)
+        return self.judged if split and split.head.target == label_kinds.CLASS else None
+
+    def measure(self, role: str = VALIDATION) -> tuple[float, float]:
+        """(loss, the metric that is logged beside it) of the core on a split."""
+        split, (logits, _) = self.splits[role], self.judged(role)
         loss = float(split.head.losses(logits, split.labels).mean())
         if self.metric == MACRO_F1:
             return loss, macro_f1(np.argmax(split.head.scores(logits), axis=1), split.labels)
