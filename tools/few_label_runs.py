@@ -57,7 +57,7 @@ class Case:
         model = choice.choose(families.pick("auto"), light, draw).model
         return model.logits(self.judged).argmax(axis=1)
 
-    def trained_answers(self, rows, method, flags, reads_others=False):
+    def trained_answers(self, rows, method, flags, reads_others=False, validation=None):
         """int64[M]: the answers to the test rows of a method that is trained on some rows.
 
         Args:
@@ -65,8 +65,11 @@ class Case:
             method: a call string.
             flags: more flags, by name.
             reads_others: whether all rows of the pool are there without their labels.
+            validation: int64[V] of the pool, the rows to validate on; None for none.
         """
         parts = {"train": self.pool.take(rows), "test": self.test}
+        if validation is not None:
+            parts["validation"] = self.pool.take(validation)
         given = {**self.flags(), "method": method, "baseline": "none", **flags}
         if reads_others:
             parts[UNLABELLED] = dataclasses.replace(self.pool, label_fields={})

@@ -111,6 +111,12 @@ def test_the_mean_point_is_weighed_by_the_likelihood_of_the_rows_at_their_temper
     np.testing.assert_allclose(variable.numpy(), np.full(3, method.chosen), rtol=1e-6)
 
 
+def test_the_mean_point_without_validation_is_nearer_to_the_end():
+    method, (variable, given) = wise_ft.wise_ft(choice="mean"), outcome({})
+    method.finish(None, given)
+    np.testing.assert_allclose(variable.numpy(), np.full(3, 0.8), rtol=1e-6)
+
+
 def test_wise_ft_of_an_unknown_choice_is_refused():
     with pytest.raises(FlagError, match="no choice 'median'"):
         wise_ft.wise_ft(choice="median")

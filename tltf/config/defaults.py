@@ -21,6 +21,10 @@ FEW_PER_CLASS = 20
 """Labels per class below which a head that starts at random is only probed."""
 FEWEST_PER_CLASS = 4
 """Labels per class up to which a head that can be solved for is only probed."""
+FEW_TO_TELL = 50
+"""Labels per class below which the network is mixed with its start, as validation rows are too few to choose."""
+MIXED = "wise_ft(solver=light, choice=mean)"
+"""What `auto` takes with so few labels."""
 MOST_SOLVED = 50_000
 """Most rows for which `auto` solves for the head: a solver holds the features of all in memory."""
 FOR_TARGET = "probe"
@@ -139,7 +143,7 @@ def choose_method(method: Call[MethodRow] | None, situation: Situation) -> Call[
 
     That is `lp_ft`, which was the best at every number of labels that was measured:
     tools/label_budgets.py compares it with plain fine-tuning and logistic regression, from 10 to
-    500 labels per class. Up to FEWEST_PER_CLASS it is `probe`, or `label_propagation` for images beside rows
+    500 labels per class. Below FEW_TO_TELL it is MIXED: tools/few_label_choice.py. Up to FEWEST_PER_CLASS it is `probe`, or `label_propagation` for images beside rows
     without labels: tools/few_shot_methods.py and tools/semi_supervised.py. A head that cannot be solved for would start at random, and few labels
     cannot teach it without spoiling the network, so it is `linear_probe` below FEW_PER_CLASS labels
     per class, and `full` above. The same holds for more than MOST_SOLVED rows. A network without
@@ -169,7 +173,7 @@ def why_method(situation: Situation) -> str:
         labels = f"{situation.num_train:,} labels"
     if name == "label_propagation":
         return f"{labels}, and {situation.num_unlabelled:,} rows without labels"
-    if situation.is_solvable and name in ("lp_ft", "probe"):
+    if situation.is_solvable and name in ("lp_ft", "probe", MIXED):
         return labels
     why = "too many to solve for the head" if situation.is_solvable else "a head without a solver"
     return f"{labels}, {why}"
@@ -182,7 +186,8 @@ def _auto_method(situation: Situation) -> str:
         if situation.has_target:
             return FOR_TARGET
         if situation.num_train > FEWEST_PER_CLASS * situation.num_classes:
-            return "lp_ft"
+            is_told = situation.num_train >= FEW_TO_TELL * situation.num_classes
+            return "lp_ft" if is_told or situation.has_several_heads else MIXED
         spreads = situation.has_unlabelled and situation.modality == "image"
         return "label_propagation" if spreads else "probe"
     few = situation.num_train < FEW_PER_CLASS * max(situation.num_classes, 2)

@@ -13,6 +13,8 @@ from tltf.methods.rules import LIGHT
 from tltf.methods.schedules import LightStart, lp_ft_phases
 
 CHOICES = ("best", "mean")
+UNSEEN = 0.8
+"""The a of choice=mean where no rows can choose it."""
 
 
 def wise_ft(steps: int = 10, solver: str = "lbfgs", choice: str = "best") -> "Interpolation":
@@ -22,7 +24,8 @@ def wise_ft(steps: int = 10, solver: str = "lbfgs", choice: str = "best") -> "In
     ..., 1. Departs: w0 is the solved probe on pretrained weights, in place of the paper's zero-shot
     head; a is chosen on the validation split (accuracy, then loss), and is .5 without one. With choice=mean it is
     the mean of all a, each weighed by its likelihood on the validation rows, once its probabilities have their
-    temperature: few rows then choose a point between those that they cannot tell apart.
+    temperature: few rows then choose a point between those that they cannot tell apart. Without a validation split it
+    is UNSEEN then, about what validation rows chose on the draws that settings were chosen on.
 
     Args:
         steps: number of parts of the way, at least 2.
@@ -65,10 +68,10 @@ class Interpolation(LightStart):
         return core
 
     def _choose(self, outcome: TrainingOutcome, go_to: Callable[[float], None]) -> float:
-        """The a that validation rows choose; .5 where there are none."""
+        """The a that validation rows choose."""
         shares = np.linspace(0, 1, self.steps + 1)
         if outcome.measure is None:
-            return 0.5
+            return 0.5 if self.choice == "best" else UNSEEN
         if self.choice == "best" or outcome.judged is None:
 
             def quality(share: float) -> tuple[float, float]:
