@@ -104,8 +104,10 @@ def test_what_is_given_is_kept():
         ({"num_train": 40}, "probe"),
         ({"num_train": 40, "has_unlabelled": True}, "label_propagation"),
         ({"num_train": 40, "has_unlabelled": True, "modality": "text"}, "probe"),
-        ({"num_train": 41, "has_unlabelled": True}, "lp_ft"),
-        ({"num_train": 50}, "lp_ft"),
+        ({"num_train": 41, "has_unlabelled": True}, defaults.MIXED),
+        ({"num_train": 499}, defaults.MIXED),
+        ({"num_train": 499, "has_several_heads": True}, "lp_ft"),
+        ({"num_train": 500}, "lp_ft"),
         ({"num_train": 50_000}, "lp_ft"),
         ({"num_train": 50_001}, "full"),
         ({"num_train": 199, "is_solvable": False}, "linear_probe"),
@@ -118,6 +120,14 @@ def test_what_is_given_is_kept():
 )
 def test_auto_method(values, method):
     assert defaults.choose_method(None, situation(**values)).text == method
+
+
+def test_few_rows_keep_the_last_epoch_of_few():
+    few = resolve(make(), situation(num_train=250))
+    assert few.train.keep == "last"
+    assert few.train.train_epochs == 12
+    assert few.train.warmup_fraction == 0.1
+    assert resolve(make(method="lp_ft"), situation(num_train=250)).train.keep == "best"
 
 
 def test_auto_speaks_of_a_target_only_where_there_is_one():
