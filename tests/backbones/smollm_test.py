@@ -9,9 +9,14 @@ import pytest
 from tests import tiny_llama
 from tests.contracts import backbones_test as contract
 from tltf.backbones import builder, gguf, smollm
+from tltf.config.checks import AUTO
+from tltf.data.source import LoadSettings
+from tltf.data.sources import samples
 from tltf.data.texts.preprocessing import TextPreprocessing
 from tltf.files import assets
 from tltf.graphs import fingerprint, functional
+from tltf.heads.light import choice, families
+from tltf.heads.light.light_model import FrozenRows
 from tltf.heads.pooling import pool
 
 TEXTS = ["The film is good", "bad", "it is not the film, is it? 20 times", ""]
@@ -125,6 +130,29 @@ def test_next_tokens_are_those_of_llama_cpp():
         assert list(expected) == np.argsort(-shares[row])[:2].tolist(), text
         found = [shares[row, token] for token in expected]
         np.testing.assert_allclose(found, list(expected.values()), atol=0.03, err_msg=text)
+
+
+@pytest.mark.large
+def test_a_tuned_probe_on_its_last_state_beats_that_on_minilm_on_film_reviews():
+    """300 rows to train on and 300 others: measured .837 and .760; .730 on the mean of the states."""
+    source = samples.vader(LoadSettings(), domain="movie")
+    texts, labels = list(source.text_columns()[0]), np.asarray(source.labels)
+    rows = np.random.default_rng(500).permutation(len(texts))[:600]
+    texts, labels = [texts[row] for row in rows], labels[rows]
+    found = {}
+    for name in ("smollm2_135m", "minilm_l6"):
+        backbone = builder.build(name)
+        model = keras.Model(backbone.inputs, pool(backbone.taps, "text", "auto"))
+        order = np.argsort([len(text) for text in texts], kind="stable")
+        batches = [
+            _inputs(backbone, [texts[row] for row in part], 64) for part in np.split(order, 12)
+        ]
+        features = np.empty((600, model.output.shape[1]), np.float32)
+        features[order] = np.concatenate([model(batch, training=False) for batch in batches])
+        light = FrozenRows(features[:300], np.eye(2)[labels[:300]], np.ones(300))
+        logits = choice.choose(families.pick(AUTO), light, 0).model.logits(features[300:])
+        found[name] = float((logits.argmax(axis=1) == labels[300:]).mean())
+    assert found["smollm2_135m"] > 0.8 and found["smollm2_135m"] > found["minilm_l6"] + 0.02, found
 
 
 @pytest.mark.large
