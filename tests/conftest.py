@@ -34,3 +34,16 @@ def without_bfloat16_units():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(machine, "cpu_flags", frozenset)
         yield
+
+
+@pytest.fixture
+def tiny_smollm(tmp_path, monkeypatch):
+    """A tiny Llama in the place of SmolLM2's package; gives the arrays of its file by llama.cpp's names."""
+    from tests import tiny_llama
+    from tltf.backbones import smollm
+
+    folder = tmp_path / "cache" / "assets" / "smollm2_135m"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("TLTF_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(smollm, "CONFIG", tiny_llama.CONFIG)
+    return tiny_llama.write(folder / "tiny.gguf")

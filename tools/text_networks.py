@@ -1,7 +1,7 @@
 """Measures networks for texts with a tuned light head, and prints what each reaches and costs.
 
     python tools/text_networks.py [--folder=runs/text_networks] [--seeds=5] [--first_seed=0] [--rounds=5] [--most_s=480]
-        [--only=movie,amazon]
+        [--only=movie,amazon] [--slow_seeds=0]
 
 Each network computes the features of the rows once; a domain has POOL rows at most. A seed draws 1,000 training
 rows and 1,000 others to test on; the light head of --method=probe is chosen on the training rows, and
@@ -9,6 +9,9 @@ the same rows go to the logistic regression on TF-IDF of --baseline=classical. P
 Student's 95% intervals, the paired difference from MiniLM-L6, and the time from strings to features as a ratio to
 MiniLM-L6: rounds are interleaved, each is user and system seconds of 1,000 texts, the median counts. Measurements are
 kept in FOLDER/text_networks.jsonl. After --most_s seconds it begins no further one; called again it goes on.
+
+Networks of SLOW, which take minutes for a seed, are measured on the first --slow_seeds seeds of the first domain
+alone, on the same rows; their cost is that of these rows, beside that of MiniLM-L6 on them.
 """
 
 import argparse
@@ -35,11 +38,13 @@ from tltf.heads.light.light_model import FrozenRows
 from tltf.heads.pooling import pool
 
 NETWORKS = ("minilm_l6", "minilm_l3", "minilm_static", "glove")
+SLOW = ("smollm2_135m",)
 TITLES = {
     "minilm_l6": "`minilm_l6`",
     "minilm_l3": "`minilm_l3`",
     "minilm_static": "`minilm_static`",
     "glove": "`glove`",
+    "smollm2_135m": "`smollm2_135m`",
     "tf_idf": "`--baseline=classical`: TF-IDF",
 }
 DOMAINS = ("movie", "amazon")
@@ -105,11 +110,11 @@ def seconds_of(work):
 
 
 def time_networks(networks, texts, rounds):
-    """Name -> wall and CPU seconds per round for NUM_TIMED texts, after one round that builds graphs."""
+    """Name -> wall and CPU seconds per round for the texts, after one round that builds graphs."""
     found = {name: {"wall": [], "cpu": []} for name in networks}
     for number in range(rounds + 1):
         for name, network in networks.items():
-            wall, cpu = seconds_of(lambda one=network: one.features(texts[:NUM_TIMED]))
+            wall, cpu = seconds_of(lambda one=network: one.features(texts))
             if number:
                 found[name]["wall"].append(wall)
                 found[name]["cpu"].append(cpu)
@@ -141,7 +146,7 @@ def measure_all(notebook, domains, seeds, rounds, most_s):
     lacks = {d: [seed for seed in seeds if f"{d} {seed}" not in notebook] for d in domains}
     if "time" not in notebook or any(lacks.values()):
         networks = {name: Network(name) for name in NETWORKS}
-    notebook.get("time", lambda: time_networks(networks, rows_of("movie")[0], rounds))
+    notebook.get("time", lambda: time_networks(networks, rows_of("movie")[0][:NUM_TIMED], rounds))
     for domain, missing in lacks.items():
         if not missing or time.monotonic() > end:
             continue
@@ -153,10 +158,49 @@ def measure_all(notebook, domains, seeds, rounds, most_s):
                 notebook.get(f"{domain} {seed}", work)
 
 
+def measure_slow(notebook, domain, seeds, most_s):
+    """Computes what the notebook lacks of the networks of SLOW, as far as the time allows."""
+    end, (texts, labels) = time.monotonic() + most_s, rows_of(domain)
+    for name in SLOW:
+        lacks = [seed for seed in seeds if f"{name} {domain} {seed}" not in notebook]
+        networks = {one: Network(one) for one in (name, "minilm_l6")} if lacks else {}
+        for network in networks.values():
+            network.features(texts[-BATCH:])  # builds graphs
+        for seed in lacks:
+            if time.monotonic() < end:
+                work = functools.partial(slow_accuracies, networks, name, texts, labels, seed)
+                notebook.get(f"{name} {domain} {seed}", work)
+
+
+def slow_accuracies(networks, name, texts, labels, seed):
+    """The accuracy of a network on the test rows of a seed, and the CPU seconds of both for its rows."""
+    features, cpu = {}, {}
+    for one, network in networks.items():
+        work = lambda n=one, it=network: features.update(features_of({n: it}, texts, [seed]))  # noqa: E731
+        cpu[one] = seconds_of(work)[1] * 1000 / (NUM_TRAIN + NUM_TEST)
+    return accuracies({name: features[name]}, texts, labels, seed) | {"cpu": cpu}
+
+
+def with_slow(notebook, domain, seeds):
+    """The rows of seeds, with what is measured of the networks of SLOW; `slow` has their CPU seconds."""
+    rows = [dict(notebook.get(f"{domain} {seed}", dict), slow={}) for seed in seeds]
+    for row, seed in zip(rows, seeds, strict=True):
+        for name in SLOW:
+            if (key := f"{name} {domain} {seed}") in notebook:
+                measured = notebook.get(key, dict)
+                row[name], row["slow"][name] = measured[name], measured["cpu"]
+    return rows
+
+
 def cells(name, rows):
     """The mean accuracy with its interval, and the paired difference from MiniLM-L6 in points."""
+    rows = [row for row in rows if name in row]
+    if not rows:
+        return ["not measured", ""]
     values = np.array([row[name] for row in rows])
     differences = 100 * (values - [row["minilm_l6"] for row in rows])
+    if len(rows) == 1:
+        return [f"{values[0]:.3f} (1 seed)", f"{differences[0]:+.1f} (1 seed)"]
     low, high = folds.mean_interval(list(values), folds.DRAWS)
     both = [measuring.interval_text(values.mean(), (low, high))]
     if name == "minilm_l6":
@@ -174,30 +218,39 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default=",".join(DOMAINS))
     parser.add_argument("--most_s", type=float, default=480)
+    parser.add_argument("--slow_seeds", type=int, default=0)
     options = parser.parse_args()
     folder = pathlib.Path(options.folder).resolve()
     notebook = measuring.Notebook(folder / "text_networks.jsonl")
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     domains = options.only.split(",")
     measure_all(notebook, domains, seeds, options.rounds, options.most_s)
+    measure_slow(notebook, domains[0], seeds[: options.slow_seeds], options.most_s)
     keys = {domain: [f"{domain} {seed}" for seed in seeds] for domain in domains}
     if missing := [key for names in keys.values() for key in names if key not in notebook]:
         print(f"still to be measured: {', '.join(missing)}")
         return
-    print_table(
-        {d: [notebook.get(key, dict) for key in keys[d]] for d in domains},
-        notebook.get("time", dict),
-    )
+    found = {domain: with_slow(notebook, domain, seeds) for domain in domains}
+    times = notebook.get("time", dict)
+    costs = {n: cost_of(times[n]["cpu"], times["minilm_l6"]["cpu"]) for n in NETWORKS}
+    for name in SLOW:
+        rows = [row["slow"][name] for row in found[domains[0]] if name in row["slow"]]
+        if rows:
+            costs[name] = cost_of(*([row[one] for row in rows] for one in (name, "minilm_l6")))
+    print_table(found, costs)
 
 
-def print_table(found, times):
+def cost_of(own, others):
+    """`[CPU seconds per 1,000 texts, times as fast as MiniLM-L6]` of a network, medians over rounds."""
+    ratio = np.median(np.array(others) / own)
+    return [f"{np.median(own):.2f}", f"{ratio:.1f}" if ratio >= 1 else f"{ratio:.2f}"]
+
+
+def print_table(found, costs):
     """Prints the table of accuracies and times."""
-    slowest, lines = np.array(times["minilm_l6"]["cpu"]), []
+    lines = []
     for name, title in TITLES.items():
-        cost = ["", ""]
-        if name in times:
-            ratio = np.median(slowest / np.array(times[name]["cpu"]))
-            cost = [f"{np.median(times[name]['cpu']):.2f}", f"{ratio:.1f}"]
+        cost = costs.get(name, ["", ""])
         lines.append([title, *(c for d in found for c in cells(name, found[d])), *cost])
     head = ["network", *(c for d in found for c in (d, "from `minilm_l6`, points"))]
     print(measuring.table([*head, "CPU s per 1,000 texts", "times as fast"], lines))

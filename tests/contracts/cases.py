@@ -206,6 +206,7 @@ BACKBONES = {
             "minilm_l3",
             "minilm_static",
             "glove",
+            "smollm2_135m",
         )
     },
     "small_cnn": ["small_cnn", "small_cnn(filters=[4, 8], kernel_px=2, channels=3)"],
@@ -380,4 +381,5 @@ LARGE = {
     "minilm_l3",
     "minilm_static",
     "glove",
+    "smollm2_135m",
 }

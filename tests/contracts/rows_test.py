@@ -91,6 +91,8 @@ def test_every_family_has_a_case_in_the_default_suite():
     default = {row.target for name, row in BACKBONES.items() if name not in LARGE}
     others = ("minilm:minilm_l6", "packaged:hed_vgg16", "packaged:densenet121_packaged")
     others += ("minilm:minilm_l3", "word_vectors:minilm_static")
-    # with a few words in the package's place glove is in tests/backbones/word_vectors_runs_test.py
-    packaged = {f"tltf.backbones.{name}" for name in (*others, "word_vectors:glove")}
+    # with small files in the packages' place these are in tests/backbones/word_vectors_runs_test.py
+    # and tests/backbones/smollm_test.py
+    others += ("word_vectors:glove", "smollm:smollm2_135m")
+    packaged = {f"tltf.backbones.{name}" for name in others}
     assert {row.target for row in BACKBONES.values()} - default <= packaged

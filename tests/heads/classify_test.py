@@ -84,7 +84,7 @@ def test_image_pooling_takes_the_last_stage(pooling):
     np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("pooling", ["auto", "average", "max", "first"])
+@pytest.mark.parametrize("pooling", ["auto", "average", "max", "first", "last"])
 def test_text_pooling_never_sees_padding(pooling):
     sequence = RNG.normal(size=(3, 5, 4)).astype("float32")
     mask = np.array([[1, 1, 0, 0, 0], [1, 1, 1, 1, 1], [1, 0, 0, 0, 0]], "int32")
@@ -92,6 +92,7 @@ def test_text_pooling_never_sees_padding(pooling):
     expected = {
         "max": [row.max(axis=0) for row in rows],
         "first": [row[0] for row in rows],
+        "last": [row[-1] for row in rows],
     }.get(pooling, [row.mean(axis=0) for row in rows])
     got = pooled(text_taps(), "text", pooling, [sequence, mask])
     np.testing.assert_allclose(got, np.array(expected), atol=1e-5)
@@ -99,20 +100,28 @@ def test_text_pooling_never_sees_padding(pooling):
     np.testing.assert_array_equal(pooled(text_taps(), "text", pooling, [sequence, mask]), got)
 
 
-def test_a_text_of_padding_only_is_zero_not_nan():
+@pytest.mark.parametrize("pooling", ["average", "last"])
+def test_a_text_of_padding_only_is_zero_not_nan(pooling):
     got = pooled(
-        text_taps(), "text", "average", [np.ones((1, 3, 4), "float32"), np.zeros((1, 3), "int32")]
+        text_taps(), "text", pooling, [np.ones((1, 3, 4), "float32"), np.zeros((1, 3), "int32")]
     )
     np.testing.assert_array_equal(got, np.zeros((1, 4)))
 
 
 @pytest.mark.parametrize(
-    ("modality", "pooling"), [("image", "pooled"), ("image", "first"), ("text", "flatten")]
+    ("modality", "pooling"),
+    [("image", "pooled"), ("image", "first"), ("image", "last"), ("text", "flatten")],
 )
 def test_pooling_that_the_backbone_does_not_have(modality, pooling):
     taps = {"stage_1": keras.Input((2, 2, 4))} if modality == "image" else text_taps()
     with pytest.raises(ModelError, match="pool"):
         pool(taps, modality, pooling)
+
+
+def test_auto_takes_the_last_state_of_a_network_that_reads_forward():
+    taps = {**text_taps(), "last": keras.Input((4,))}
+    assert pool(taps, "text", "auto") is taps["last"]
+    assert pool(taps, "text", "average") is not taps["last"]
 
 
 def test_the_backbones_own_pooled_output():

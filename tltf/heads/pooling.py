@@ -4,8 +4,9 @@ import keras
 from keras import ops
 
 from tltf.errors import ModelError
+from tltf.graphs.last_state import last_state
 
-POOLINGS = ("auto", "average", "max", "flatten", "first", "pooled")
+POOLINGS = ("auto", "average", "max", "flatten", "first", "last", "pooled")
 """The names of all poolings; see `Head` for what they do."""
 
 Taps = dict[str, keras.KerasTensor]
@@ -30,7 +31,8 @@ def pool(
 
     Args:
         taps: images: `stage_n` float[B, h, w, c]; texts: `sequence` float[B, L, d] and `mask`
-            [B, L]; `pooled` float[B, d] where the backbone has it.
+            [B, L]; `pooled` float[B, d] where the backbone has it, and `last` float[B, d] where it
+            reads forward.
         modality: `image` or `text`.
         pooling: one of POOLINGS.
         features: names of image taps to pool and put side by side; empty for the last stage.
@@ -38,9 +40,11 @@ def pool(
     Raises:
         ModelError: the backbone does not have what the pooling takes.
     """
+    if pooling == "auto":
+        pooling = "last" if "last" in taps else "average"
     if not isinstance(taps, SharedTaps):
         return _pool(taps, modality, pooling, features)
-    key = ("average" if pooling == "auto" else pooling, features)
+    key = (pooling, features)
     if key not in taps.pooled:
         taps.pooled[key] = _pool(dict(taps), modality, pooling, features)
     return taps.pooled[key]
@@ -83,8 +87,8 @@ def _pool_image(taps: Taps, pooling: str) -> keras.KerasTensor:
         return ops.reshape(final, (-1, final.shape[1] * final.shape[2] * final.shape[3]))
     if pooling == "max":
         return ops.max(final, axis=(1, 2))
-    if pooling == "first":
-        raise ModelError("pooling=first takes a text backbone", flag="head")
+    if pooling in ("first", "last"):
+        raise ModelError(f"pooling={pooling} takes a text backbone", flag="head")
     return ops.mean(ops.cast(final, "float32"), axis=(1, 2))
 
 
@@ -93,6 +97,8 @@ def _last_stage(taps: Taps) -> keras.KerasTensor:
 
 
 def _pool_text(taps: Taps, pooling: str) -> keras.KerasTensor:
+    if pooling == "last":
+        return taps["last"] if "last" in taps else last_state(taps["sequence"], taps["mask"])
     sequence = ops.cast(taps["sequence"], "float32")
     mask = ops.expand_dims(ops.cast(taps["mask"], "float32"), -1)
     if pooling == "first":

@@ -29,7 +29,7 @@ ADAPTERS: Rule = (r".*/adapter_(down|up)(_bias)?", 1.0)
 PREFIX: Rule = (r".*/prefix_(keys|values)", 1.0)
 PROMPT: Rule = (rf"{PROMPT_GROUP}/.*", 1.0)
 SCALES: Rule = (rf".*/{layers_ia3.SCALE}", 1.0)
-LAYER_NORMS: Rule = (".*layer_norm[^/]*/(gamma|beta)", 1.0)
+LAYER_NORMS: Rule = (".*layer_?norm[^/]*/(gamma|beta|scale)", 1.0)
 """The rules that train each kind of part, and the scales and shifts of layer normalisations."""
 
 

@@ -82,7 +82,9 @@ class FeatureMaps(PenaltyMethod):
         if not self.features:
             stages = [name for name in taps if name.startswith("stage_")]
             return ["sequence"] if self.is_text else stages[-1:]
-        unknown = [name for name in self.features if name not in taps or name in ("mask", "pooled")]
+        unknown = [
+            name for name in self.features if name not in taps or name in ("mask", "pooled", "last")
+        ]
         if unknown:
             what = f"there is no feature map {unknown[0]!r} (choices: {', '.join(taps)})"
             raise FlagError(what, flag="method", fix="--method=delta")

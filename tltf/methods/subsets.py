@@ -1,22 +1,41 @@
 """Methods that train the head and a few variables in every layer, or the variables of given rules."""
 
 from tltf.errors import FlagError
-from tltf.graphs.freezing import Rule
+from tltf.graphs import functional
+from tltf.graphs.core import Core
+from tltf.graphs.freezing import Rule, expression
+from tltf.methods.context import FitContext
 from tltf.methods.method import Method, Phase
 from tltf.methods.rules import HEAD
 
 BIASES: Rule = (".*/([^/]*_)?(bias|beta)", 1.0)
 """The rule that trains the biases, also those of normalisations."""
-NORMS: Rule = (".*/(gamma|beta)", 1.0)
-"""The rule that trains the scales and shifts of normalisations."""
+NORMS: Rule = (".*/(gamma|beta|[^/]*norm[^/]*/scale)", 1.0)
+"""The rule that trains the scales and shifts of normalisations; those of root mean squares have a `scale` alone."""
 
 
 def bitfit() -> Method:
     """A method that trains the head and the biases, also those of normalisations.
 
     Ben Zaken et al. 2021, arXiv:2106.10199.
+
+    Raises:
+        FlagError: when the core is prepared, a backbone without biases.
     """
-    return Method(lambda core: [Phase("bitfit", (HEAD, BIASES))])
+    return Bitfit(lambda core: [Phase("bitfit", (HEAD, BIASES))])
+
+
+class Bitfit(Method):
+    """The method that `bitfit` makes."""
+
+    def prepare(self, core: Core, context: FitContext) -> Core:
+        """The same core, whose backbone has biases."""
+        layers = [layer for group in core.groups[:-1] for layer in group.layers]
+        names = functional.named_weights(layers)
+        if not any(expression(BIASES[0]).fullmatch(f"group/{name}") for name in names):
+            what = f"bitfit trains biases, and {core.backbone.name} has no biases"
+            raise FlagError(what, flag="method", fix="--method=norm_only")
+        return core
 
 
 def norm_only() -> Method:

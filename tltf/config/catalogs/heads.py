@@ -15,7 +15,7 @@ HEADS = {
             "sure_from": None,
             "set_from": None,
         },
-        "one class of several; pooling=auto|average|max|flatten|first|pooled, hidden=[256, 64] adds layers",
+        "one class of several; pooling=auto|average|max|flatten|first|last|pooled, hidden=[256, 64] adds layers",
         kind="class",
     ),
     "neighbors": HeadRow(

@@ -15,6 +15,8 @@ from tltf.errors import FlagError
 
 START_NAMES = ("cls_token_id", "start_token_id")
 END_NAMES = ("sep_token_id", "end_token_id")
+SEPARATOR_NAMES = ("separator_token_id",)
+"""What stands between two texts where the family writes no end."""
 WITH_TWO_ENDS = ("RobertaTokenizer", "XLMRobertaTokenizer")
 """The tokenizers in KerasHub of networks that were trained on pairs with two ends between the texts."""
 ONE_TEXT = ("text",)
@@ -220,8 +222,8 @@ class TextPreprocessing:
         )
 
     def _separator_ids(self) -> list[int]:
-        """The ids between two texts, which are the end, twice in RoBERTa's family."""
-        end = self.special_ids()[1]
+        """The ids between two texts, which are the end, twice in RoBERTa's family, or what stands for it."""
+        end = self.special_ids()[1] or _first_id(self.tokenizer, SEPARATOR_NAMES)
         name = type(self.tokenizer).__name__
         return end * 2 if name in WITH_TWO_ENDS else end
 
