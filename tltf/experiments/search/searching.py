@@ -10,7 +10,7 @@ import filelock
 
 from tltf.config import call_strings, checks, default_spaces, flagfiles, search_space
 from tltf.config.flag_fields import FlagValue, flag_text
-from tltf.config.options import Options, flag_values, flags_of, make, replace
+from tltf.config.options import Options, replace, run_options
 from tltf.config.recipe import Recipe
 from tltf.config.resume import HARMLESS
 from tltf.config.search_options import SearchOptions
@@ -124,12 +124,6 @@ def run(options: SearchOptions, runner: Runner | None = None, *, finishes: bool 
         return found
     notes = best.finish(folder, chosen, found.best, retrains=options.search.retrain)
     return dataclasses.replace(found, notes=tuple(notes))
-
-
-def run_options(options: SearchOptions) -> Options:
-    """The options of the run that is searched."""
-    values = flag_values(options)
-    return make(**{name: values[name] for name in flags_of(Options)})
 
 
 def plan_of(options: SearchOptions) -> SearchPlan:
