@@ -26,7 +26,7 @@ class AdvisingOptions:
     image_sizes_px: str = flag(
         "auto",
         "Sides of the input at which each network is tried, joined with commas, such as 96,160; auto is "
-        "--image_size_px, or that of each network, and 96 beside it where all pictures are smaller than that.",
+        "--image_size_px, or that of each network, and where all pictures are smaller than 96, that, and then the own one of the best.",
     )
     rows: int = flag(
         1000, "Training rows that are looked at, drawn by the seed, at most.", least=20

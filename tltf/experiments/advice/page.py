@@ -44,12 +44,16 @@ def write(found: Advice, folder: pathlib.Path) -> pathlib.Path:
         ]
         flagfiles.write_given(folder / name, run.options(found.options), head)
     page = templating.render("advice.html.jinja", _values(found, folder))
-    with atomic_files.replace_file(folder / layout.ADVICE_JSON) as file:
-        content = writer.plain(found.to_json())
-        file.write(json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+    write_json(folder / layout.ADVICE_JSON, writer.plain(found.to_json()))
     with atomic_files.replace_file(folder / layout.ADVICE_HTML) as file:
         file.write(page)
     return folder / layout.ADVICE_HTML
+
+
+def write_json(path: pathlib.Path, content: dict[str, Any]) -> None:
+    """Writes advice.json, whole or not at all."""
+    with atomic_files.replace_file(path) as file:
+        file.write(json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def _values(found: Advice, folder: pathlib.Path) -> dict[str, Any]:

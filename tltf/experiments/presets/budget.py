@@ -1,0 +1,52 @@
+"""The time of a preset: how much is left, and what is kept for the end."""
+
+import dataclasses
+import time
+
+from tltf.experiments.advice import plan
+from tltf.experiments.advice.advising import Advice
+
+SHARE_OF_ADVICE = 1 / 3
+"""The share of a budget after which the advice begins nothing more."""
+MOST_TRIALS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """The seconds of a preset.
+
+    Args:
+        seconds: for everything.
+        began: time.monotonic() when it began.
+    """
+
+    seconds: float
+    began: float = dataclasses.field(default_factory=time.monotonic)
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds that are over."""
+        return time.monotonic() - self.began
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that are left; below 0 where it was exceeded."""
+        return self.seconds - self.spent_s
+
+
+def reserve_s(advice: Advice) -> float:
+    """Seconds that the end takes: the chosen model's validation and test rows, the report and the export."""
+    facts, one = advice.facts, advice.networks[0].ms_per_example / 1000
+    return plan.FIXED_S + one * (facts.num_validation + facts.num_test)
+
+
+def num_trials(left_s: float, first_s: float, each_s: float) -> int:
+    """How many trials there is time for: the first, which is quick, and as many others as fit, MOST_TRIALS at most.
+
+    Args:
+        left_s: seconds for trials.
+        first_s: of the first, which is always there.
+        each_s: of each other.
+    """
+    others = int(max(left_s - first_s, 0.0) // max(each_s, 1.0))
+    return 1 + min(others, MOST_TRIALS - 1)
