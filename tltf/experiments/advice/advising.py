@@ -73,11 +73,12 @@ def transfer_warning(opponent: Opponent) -> str:
     gain = opponent.gain
     if gain.is_surely_better:
         return ""
-    what = "is surely better than" if gain.high < 0 else "is as good as"
+    how = "surely more" if gain.high < 0 else "not surely less"
     return (
-        f"Pretraining may not help: {opponent.title} {what} a light head on the best network "
-        f"({percent(opponent.accuracy)}, which is {points(-gain.value)} points beside it, {points(-gain.high)} to "
-        f"{points(-gain.low)}). The report of a run with --baseline says what remains after fine-tuning."
+        f"Pretraining may not help. {opponent.title[0].upper()}{opponent.title[1:]} alone: "
+        f"{percent(opponent.accuracy)} right, {how} than a light head on the best network "
+        f"({points(-gain.value)} points, {points(-gain.high)} to {points(-gain.low)}). What remains after "
+        "fine-tuning is measured by a run with --baseline='classical|scratch'."
     )
 
 
