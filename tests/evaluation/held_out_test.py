@@ -26,9 +26,10 @@ def test_accuracy_is_about_that_of_scikit_learn_on_the_same_folds():
     for fold in range(held_out.NUM_FOLDS):
         held = folds == fold
         model = make_pipeline(StandardScaler(), RidgeClassifierCV(np.geomspace(1, 1e4, 9)))
-        other[held] = model.fit(rows.features[~held], labels[~held]).predict(
-            rows.features[held]
-        ) == (labels[held])
+        other[held] = (
+            model.fit(rows.features[~held], labels[~held]).predict(rows.features[held])
+            == (labels[held])
+        )
     right = held_out.is_right(rows, folds, 0)
     assert 0.5 < right.mean() < 0.98
     assert right.mean() == pytest.approx(other.mean(), abs=0.03)

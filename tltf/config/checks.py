@@ -85,7 +85,7 @@ def resolve(options: Options, needs_output: bool = True, source: Call[Row] | Non
     name = options.model.backbone
     require("backbone", name)
     backbone = pick_backbone(fitting_backbone(read.source) if name in (USUAL, AUTO) else name)
-    if backbone and options.model.image_size_px:
+    if backbone and options.model.image_size_px and name != AUTO:
         require_size(backbone, options.model.image_size_px)
     formats = call_strings.pick_each(FORMATS, output.export_format, "export_format")
     recipe = Recipe(

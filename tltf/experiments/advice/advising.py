@@ -74,11 +74,11 @@ def transfer_warning(opponent: Opponent) -> str:
     if gain.is_surely_better:
         return ""
     how = "surely more" if gain.high < 0 else "not surely less"
+    own = opponent.accuracy + gain.value
     return (
-        f"Pretraining may not help. {opponent.title[0].upper()}{opponent.title[1:]} alone: "
-        f"{percent(opponent.accuracy)} right, {how} than a light head on the best network "
-        f"({points(-gain.value)} points, {points(-gain.high)} to {points(-gain.low)}). What remains after "
-        "fine-tuning is measured by a run with --baseline='classical|scratch'."
+        f"Pretraining may not help: {percent(opponent.accuracy)} right for {opponent.title}, {how} than the "
+        f"{percent(own)} of a light head on the best network ({points(-gain.value)} points, {points(-gain.high)} to "
+        f"{points(-gain.low)}). A run with --baseline='classical|scratch' measures what remains after fine-tuning."
     )
 
 

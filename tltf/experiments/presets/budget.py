@@ -9,6 +9,7 @@ from tltf.experiments.advice.advising import Advice
 SHARE_OF_ADVICE = 1 / 3
 """The share of a budget after which the advice begins nothing more."""
 MOST_TRIALS = 8
+HOPELESS = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +41,15 @@ def reserve_s(advice: Advice) -> float:
     return plan.FIXED_S + one * (facts.num_validation + facts.num_test)
 
 
-def num_trials(left_s: float, first_s: float, each_s: float) -> int:
-    """How many trials there is time for: the first, which is quick, and as many others as fit, MOST_TRIALS at most.
+def num_trials(left_s: float, first_s: float, next_s: float) -> int:
+    """How many trials are begun at most; those for which the time does not suffice are stopped.
+
+    The first is quick and always there. No other is begun where the next is expected to take more than HOPELESS times
+    what is left, since expected times are rough, and time that is left over is of no use.
 
     Args:
         left_s: seconds for trials.
-        first_s: of the first, which is always there.
-        each_s: of each other.
+        first_s: of the first, as expected.
+        next_s: of the second.
     """
-    others = int(max(left_s - first_s, 0.0) // max(each_s, 1.0))
-    return 1 + min(others, MOST_TRIALS - 1)
+    return 1 if next_s > HOPELESS * (left_s - first_s) else MOST_TRIALS

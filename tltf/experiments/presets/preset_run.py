@@ -133,8 +133,8 @@ def _search(
     """The trials of the advised network that there is time for; the first is the tuned light head."""
     kept = budget.reserve_s(advice)
     space = trial_space.make(base, advice)
-    count = budget.num_trials(time.left_s - kept, space.first_s, space.each_s)
-    lines.say("search", f"{count} trials in {seconds_text(max(time.left_s - kept, 0.0))}")
+    count = budget.num_trials(time.left_s - kept, space.first_s, space.next_s)
+    lines.say("search", f"up to {count} trials in {seconds_text(max(time.left_s - kept, 0.0))}")
     values = flag_values(base) | {
         "output": str(place),
         "overwrite": False,

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from tltf.data.source import Source
-from tltf.graphs import freezing
+from tltf.graphs import functional
 from tltf.models.forward import ForwardPass
 from tltf.models.transfer_model import TransferModel
 
@@ -25,23 +25,21 @@ def measure(trained: TransferModel, rows: Source) -> float | None:
         rows: the rows.
     """
     backbone = trained.core.backbone
-    found = [
-        layer
-        for layer in backbone.layers
-        if freezing.norms(layer) == [layer] and _is_reached(layer)
-    ]
+    nodes = functional.ordered_nodes(list(backbone.taps.values()))
+    found = [node for node in nodes if isinstance(node.operation, keras.layers.BatchNormalization)]
     if backbone.modality != "image" or not backbone.pretrained or not found:
         return None
-    norm, few = found[-1], min(LOOKED_AT, len(rows))
-    places = tuple(range(1, len(norm.input.shape) - 1))
+    norm, given, few = found[-1].operation, found[-1].input_tensors[0], min(LOOKED_AT, len(rows))
+    places = tuple(range(1, len(given.shape) - 1))
     outputs = {
-        MEAN: keras.ops.mean(norm.input, places),
-        SQUARE: keras.ops.mean(keras.ops.square(norm.input), places),
+        MEAN: keras.ops.mean(given, places),
+        SQUARE: keras.ops.mean(keras.ops.square(given), places),
     }
     model = keras.Model(backbone.inputs, outputs)
     some = rows.take(np.linspace(0, len(rows) - 1, few).astype(np.int64))
     data = trained.dataset(some, min(trained.eval_batch_size, few))
-    means, squares = (ForwardPass(model, name)(data).astype(np.float64) for name in (MEAN, SQUARE))
+    moments = ForwardPass(model, (MEAN, SQUARE))(data).astype(np.float64)
+    means, squares = np.split(moments, 2, axis=1)
     mean = means.mean(axis=0)
     deviation = np.sqrt(np.maximum(squares.mean(axis=0) - mean**2, 0.0))
     source = keras.ops.convert_to_numpy(norm.moving_mean).astype(np.float64)
@@ -55,8 +53,3 @@ def distance(
     """The mean over channels of the distance of N(mean, deviation^2) from N(source, spread^2) in units of `spread`."""
     gaps = ((mean - source) / spread) ** 2 + (deviation / spread - 1) ** 2
     return float(np.sqrt(gaps).mean())
-
-
-def _is_reached(layer: keras.Layer) -> bool:
-    """Whether the layer is applied once, so that its input is one tensor."""
-    return len(layer._inbound_nodes) == 1
