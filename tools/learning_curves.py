@@ -106,9 +106,9 @@ def lines_of(rows):
         errors.append([*np.abs(gaps), is_in])
         interval = f"{100 * expected.low:.1f} to {100 * expected.high:.1f}"
         cells = [f"{100 * expected.value:.1f} ({interval})", f"{100 * measured:.1f}"]
+        told = [f"{gap:+.1f}" for gap in gaps]
         lines.append(
-            [key, f"{num_rows // 2} to {num_rows}", *cells, *(f"{gap:+.1f}" for gap in gaps)]
-            + ["yes" if is_in else "no"]
+            [key, f"{num_rows // 2} to {num_rows}", *cells, *told, "yes" if is_in else "no"]
         )
     if errors:
         mean = np.mean(errors, axis=0)
