@@ -1,7 +1,7 @@
 """Measures how well a learning curve that was fitted to half of the rows foretells the accuracy with all of them.
 
     python tools/learning_curves.py [--folder=runs/learning_curves] [--only=movie,tweets,fashion,digits,mnist,emoji]
-        [--rows=1000] [--seeds=1] [--minutes=8]
+        [--rows=1000] [--first=0] [--seeds=1] [--minutes=8]
 
 For each data set up to --rows training rows are drawn, their features are those of one frozen network (images at 96 px),
 and tltf.evaluation.held_out measures the curve of a light head in five folds, as tltf.advise does. The law is fitted to all
@@ -123,13 +123,14 @@ def main():
     parser.add_argument("--folder", default="runs/learning_curves")
     parser.add_argument("--only", default=",".join(CASES))
     parser.add_argument("--rows", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=8.0)
     options = parser.parse_args()
     until = time.monotonic() + 60 * options.minutes
     notebook = measuring.Notebook(pathlib.Path(options.folder) / "learning_curves.jsonl")
     rows = {}
-    for seed in range(options.seeds):
+    for seed in range(options.first, options.first + options.seeds):
         for case in options.only.split(","):
             key = f"{case} | {options.rows} | {seed}"
             if key in notebook or time.monotonic() < until:
