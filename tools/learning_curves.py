@@ -85,7 +85,7 @@ def foretold(row):
         for one in row["points"]
     ]
     *known, last = points
-    expected = learning_curve.fit(known).accuracy(last.num_rows)
+    expected = learning_curve.fit_curve(known).accuracy(last.num_rows)
     if expected is None:
         return None
     stays = known[-1].mean

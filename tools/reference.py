@@ -155,6 +155,10 @@ def flags_page():
     for heading, names in help_groups.group_flags(list(train), is_full=True):
         lines += ["", f"### {HEADINGS[heading]}", ""]
         lines += table(head, flag_rows({name: train[name] for name in names}))
+    whole = options.flags_of(OPTIONS_OF["train"])
+    own = {name: flag for name, flag in whole.items() if name not in train}
+    lines += ["", "### What is tried before it", "", "Of the command alone, not of `tltf.fit`.", ""]
+    lines += table(head, flag_rows(own))
     for command in COMMANDS:
         if command == "train":
             continue

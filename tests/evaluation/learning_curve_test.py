@@ -22,7 +22,7 @@ def drawn(law, random, judged=200, subsets=5, sizes=SIZES):
 @pytest.mark.parametrize("law", [TRUE, PowerLaw(0.8, 0.9, 0.3), PowerLaw(1.0, 3.0, 0.8)])
 def test_a_law_without_noise_is_found_again(law):
     points = [CurvePoint(n, (law.at(n),) * 5, 10_000_000) for n in SIZES]
-    found = learning_curve.fit(points)
+    found = learning_curve.fit_curve(points)
     for rows in (50, 800, 3200):
         assert found.accuracy(rows).value == pytest.approx(law.at(rows), abs=0.006)
     gain = found.doubling_gain(800)
@@ -51,27 +51,27 @@ def test_intervals_of_a_doubling_hold_the_truth_about_as_often_as_they_say():
     random, truth = np.random.default_rng(1), TRUE.at(1600) - TRUE.at(800)
     held = []
     for seed in range(40):
-        gain = learning_curve.fit(drawn(TRUE, random), seed).doubling_gain(800)
+        gain = learning_curve.fit_curve(drawn(TRUE, random), seed).doubling_gain(800)
         held.append(gain.low <= truth <= gain.high)
     assert np.mean(held) >= 0.8
 
 
 def test_a_flat_curve_gains_nothing():
     flat = PowerLaw(0.7, 0.0, 0.5)
-    found = learning_curve.fit(drawn(flat, np.random.default_rng(2), judged=2000))
+    found = learning_curve.fit_curve(drawn(flat, np.random.default_rng(2), judged=2000))
     assert found.doubling_gain(800).value < 0.01
     assert all(law.height >= 0 for law in (found.law, *found.draws))
 
 
 def test_an_accuracy_is_never_above_one():
     steep = [CurvePoint(n, (min(0.5 + 0.1 * k, 1.0),) * 5, 100) for k, n in enumerate(SIZES)]
-    found = learning_curve.fit(steep)
+    found = learning_curve.fit_curve(steep)
     assert all(law.limit <= 1 for law in (found.law, *found.draws))
     assert found.accuracy(1e9).value <= 1
 
 
 def test_too_few_points_and_too_wide_intervals_tell_nothing():
-    few = learning_curve.fit(drawn(TRUE, np.random.default_rng(3), sizes=SIZES[:3]))
+    few = learning_curve.fit_curve(drawn(TRUE, np.random.default_rng(3), sizes=SIZES[:3]))
     assert few.law is None and few.doubling_gain(800) is None and few.accuracy(100) is None
     wide = PowerLaw(0.9, 0.0, 0.5), PowerLaw(0.9, 3.0, 0.3)
     found = LearningCurve((), wide[0], wide)

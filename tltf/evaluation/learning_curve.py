@@ -125,7 +125,7 @@ class LearningCurve:
         return Expected(float(value_of(self.law)), float(low), float(high))
 
 
-def fit(points: Sequence[CurvePoint], seed: int = 0) -> LearningCurve:
+def fit_curve(points: Sequence[CurvePoint], seed: int = 0) -> LearningCurve:
     """The LearningCurve of some points.
 
     Args:

@@ -132,7 +132,7 @@ def run(options: AdviseOptions, recipe: Recipe | None = None, most_s: float = ma
         lines.say("curve", "training light heads on ever fewer rows")
         folds = held_out.folds_of(best.rows, options.runtime.seed)
         measured = held_out.curve_points(best.rows, folds, options.runtime.seed, best.right)
-        curve = learning_curve.fit(measured, options.runtime.seed)
+        curve = learning_curve.fit_curve(measured, options.runtime.seed)
     else:
         notes.append("Opponents and the learning curve were left out, as the time is spent.")
     networks = [one.network for one in judged]

@@ -65,7 +65,7 @@ def read_network(run: pathlib.Path, options: Options) -> dict[str, Any] | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         flags = content[NETWORK] if content[GIVEN] == _given(options) else None
     except (OSError, ValueError, KeyError) as error:
-        raise ModelError("cannot be read", place=path, fix="--resume=never") from error
+        raise ModelError("cannot be read", place=path, fix="another --output") from error
     return flags
 
 
