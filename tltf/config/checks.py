@@ -302,8 +302,10 @@ def fitting_backbone(source: Call[Row]) -> str:
     if isinstance(source, data_sets.DataCalls):
         return fitting_backbone(source.first)
     modality = source.row.modality if source.row else ""
+    is_in_memory = source.name == call_strings.IN_MEMORY
+    given = call_strings.read_arguments(source.text) if is_in_memory else source.kwargs
     for name in ("text", "image"):
-        modality = name if source.kwargs.get(name) else modality
+        modality = name if given.get(name) else modality
     if not modality:
         what = f"it cannot be told whether the examples of {source.text} are images or texts"
         fix = " or ".join(f"--backbone={name}" for name in defaults.BACKBONES.values())

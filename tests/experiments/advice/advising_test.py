@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 
+import tltf
 from tests.experiments.advice.made_data import NETWORKS, write_pictures, write_texts
 from tltf import advise, train
 from tltf.config import checks, flagfiles, options
@@ -190,3 +192,18 @@ def test_small_pictures_are_tried_small_first():
     large = DataFacts("image", 10, 0, 0, {}, [], [], largest_side_px=640)
     assert trials.sizes_to_try(chosen, large) == ["auto"]
     assert trials.sizes_to_try(options.make(AdviseOptions, image_size_px=64), facts) == ["auto"]
+
+
+def test_data_in_memory_takes_the_first_network_too(tmp_path, monkeypatch):
+    names = tuple(NETWORKS.split("|"))
+    monkeypatch.setitem(trials.CHEAP_BACKBONES, "image", names)
+    random, labels = np.random.default_rng(0), np.arange(120) % 3
+    pictures = (random.uniform(0, 140, (120, 8, 8, 1)) + 35 * labels[:, None, None, None]).astype(
+        "u1"
+    )
+    flags = {"image_size_px": 16, "train_epochs": 1, "method": "full", "quiet": True}
+    flags |= {"baseline": "none", "explain": "none"}
+    result = tltf.fit((pictures, labels), backbone="auto", output=tmp_path / "run", **flags)
+    assert runs_folder.read_options(tmp_path / "run").model.backbone in names
+    assert result.report is not None
+    assert (tmp_path / "run" / "advice" / "plan_1.flags").exists()
