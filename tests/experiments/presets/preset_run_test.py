@@ -154,9 +154,19 @@ def test_a_budget_alone_is_good_and_presets_have_their_minutes():
     assert PresetOptions().name == "none" and PresetOptions().budget_s == 0
 
 
+def test_what_was_left_out_is_said(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(searching, "ChildRunner", InThisProcess)
+    monkeypatch.setattr(budget, "HOPELESS", 0.0)
+    assert train.main(flags(data, tmp_path / "run", preset="best")) == 0
+    tried = run_report(tmp_path / "run").tried
+    assert any(text.startswith("lp_ft was not tried:") for text in tried.why)
+    assert any("one trial alone has ended" in text for text in tried.why)
+    assert not any(row.what.startswith("ensemble") for row in tried.rows)
+
+
 def test_no_other_trial_is_begun_where_it_is_hopeless():
     assert budget.num_trials(300, 40, 5000) == 1
-    assert budget.num_trials(300, 40, 400) == budget.MOST_TRIALS
+    assert budget.num_trials(300, 40, 900) == budget.MOST_TRIALS
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from tltf.experiments.advice.advising import Advice
 SHARE_OF_ADVICE = 1 / 3
 """The share of a budget after which the advice begins nothing more."""
 MOST_TRIALS = 8
-HOPELESS = 2.0
+HOPELESS = 4.0
+"""How many times what is left a trial may be expected to take and still be begun."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +45,8 @@ def reserve_s(advice: Advice) -> float:
 def num_trials(left_s: float, first_s: float, next_s: float) -> int:
     """How many trials are begun at most; those for which the time does not suffice are stopped.
 
-    The first is quick and always there. No other is begun where the next is expected to take more than HOPELESS times
-    what is left, since expected times are rough, and time that is left over is of no use.
+    The first is quick and always there. Others are begun unless it is hopeless: expected times are rough, and time that is
+    left over is of no use.
 
     Args:
         left_s: seconds for trials.

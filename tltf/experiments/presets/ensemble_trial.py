@@ -30,13 +30,13 @@ class JoinedTrials:
 
     Args:
         folders: of the trials.
-        row: for the report.
+        row: for the report; None where it was not tried.
         why: whether it pays, in a sentence.
         pays: whether it is surely better than the best trial, with time to make it.
     """
 
     folders: list[pathlib.Path]
-    row: TriedRow
+    row: TriedRow | None
     why: str
     pays: bool = False
 
@@ -56,10 +56,8 @@ def judge(found: Search, most: int, left_s: float) -> JoinedTrials:
     folders = [layout.trial_folder(found.folder, row.number) for row in rows]
     what = f"ensemble of the best {len(folders)} trials"
     if len(folders) < 2 or left_s <= 0:
-        why = "No ensemble was tried: " + (
-            "one trial alone has ended." if len(folders) < 2 else "the time is spent."
-        )
-        return JoinedTrials(folders, TriedRow(what, 0.0, note="not tried"), why)
+        reason = "one trial alone has ended" if len(folders) < 2 else "the time is spent"
+        return JoinedTrials(folders, None, f"No ensemble was tried: {reason}.")
     lines.say("ensemble", what)
     options = EnsembleOptions(runs=",".join(map(str, folders)))
     library = candidates.read([str(path) for path in folders], False, options.eval_batch_size)

@@ -101,22 +101,23 @@ def _searched(
     preset, given = options.presets.name, run_options(options)
     base = replace(given, **advising.first_flags(advice))
     run = pathlib.Path(given.output.output)
-    found = _search(base, advice, run / layout.SEARCH, time, MEMBERS if preset == BEST else 1)
+    keeps = MEMBERS if preset == BEST else 1
+    found, left_out = _search(base, advice, run / layout.SEARCH, time, keeps)
     if found.best is None:
         why = [
             "No trial has ended within the budget, so this is the tuned light head on the first network."
         ]
         block = _block(preset, advice, time, [*_network_rows(advice), *_trial_rows(found)], why)
         return _train(replace(base, method="probe"), launch, block)
-    rows, why = _trial_rows(found), [_why_best(found, found.best)]
+    rows, why = _trial_rows(found), [_why_best(found, found.best), *left_out]
     tried = [*_network_rows(advice), *rows]
     if preset == BEST:
         joined = ensemble_trial.judge(found, MEMBERS, time.left_s - budget.reserve_s(advice))
         why.append(joined.why)
-        tried.append(joined.row)
+        tried += [joined.row] if joined.row else []
         if joined.pays:
-            block = _block(preset, advice, time, [_unchosen(row) for row in tried[:-1]], why)
-            block = dataclasses.replace(block, rows=[*block.rows, joined.row])
+            tried = [dataclasses.replace(row, is_chosen=row is joined.row) for row in tried]
+            block = _block(preset, advice, time, tried, why)
             report: Report | None = ensemble_trial.make(joined, given, _completion(block))
             _drop_networks(run / layout.SEARCH, found.rows)
             return report
@@ -129,8 +130,8 @@ def _searched(
 
 def _search(
     base: Options, advice: Advice, place: pathlib.Path, time: Budget, keep_models: int
-) -> Search:
-    """The trials of the advised network that there is time for; the first is the tuned light head."""
+) -> tuple[Search, list[str]]:
+    """`(search, what was left out)` of the advised network, as far as there is time; the first trial is the light head."""
     kept = budget.reserve_s(advice)
     space = trial_space.make(base, advice)
     count = budget.num_trials(time.left_s - kept, space.first_s, space.next_s)
@@ -146,8 +147,14 @@ def _search(
         "pruner": "none",
     }
     chosen = make(SearchOptions, **values)
+    left_out = list[str]()
+    if count == 1 and len(space.first) > 1:
+        what, next_s = space.first[1]["method"], seconds_text(space.next_s)
+        left_out.append(
+            f"{what} was not tried: {next_s} were expected for it, much more than was left."
+        )
     with lines.indented():
-        return searching.run(chosen, finishes=False, first=space.first)
+        return searching.run(chosen, finishes=False, first=space.first), left_out
 
 
 def take_trial(trial: pathlib.Path, run: pathlib.Path) -> None:
@@ -218,10 +225,6 @@ def _trial_rows(found: Search) -> list[TriedRow]:
         )
         for row in found.rows
     ]
-
-
-def _unchosen(row: TriedRow) -> TriedRow:
-    return dataclasses.replace(row, is_chosen=False)
 
 
 def _why_best(found: Search, best: TrialRow) -> str:
