@@ -8,6 +8,7 @@ python -m tltf.train --data='csv(path=all.csv, text=text, label=label)' --output
 import functools
 import shlex
 import sys
+import time
 from collections.abc import Callable, Sequence
 
 from tltf.config import checks
@@ -23,13 +24,14 @@ def service(options: TrainCommandOptions, typed: str = "") -> None:
         options: the options of the run.
         typed: the command as it was written; empty where it is not known.
     """
-    recipe = checks.resolve(options)
+    recipe, began = checks.resolve(options), time.monotonic()
     with lines.quiet(options.output.quiet):
         command.load_tensorflow(f"reading {recipe.source.text}")
         from tltf.experiments import one_run, round_plan, rounds, steps
         from tltf.experiments.advice import automatic
         from tltf.experiments.launch import Launch
         from tltf.experiments.presets import preset_run
+        from tltf.experiments.presets.budget import Budget
 
         run: Callable[..., object] = (
             rounds.run if round_plan.is_asked_for(options, recipe) else one_run.run
@@ -38,7 +40,8 @@ def service(options: TrainCommandOptions, typed: str = "") -> None:
             run = steps.run
         with streams.survive_closed_output(options.output.output):
             if options.presets.name != NONE:
-                preset_run.run(options, recipe, Launch(typed))
+                budget = Budget(options.presets.budget_s, began)
+                preset_run.run(options, recipe, Launch(typed), budget)
                 return
             chosen, recipe = automatic.choose_network(run_options(options), recipe)
             run(chosen, recipe, launch=Launch(typed))

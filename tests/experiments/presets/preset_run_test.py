@@ -172,7 +172,7 @@ def test_no_other_trial_is_begun_where_it_is_hopeless():
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        ({"preset": "quick", "budget_minutes": "0.2"}, "a minute at least"),
+        ({"preset": "quick", "budget_minutes": "0.2"}, "two minutes at least"),
         ({"preset": "quick", "dry_run": "true"}, "before it can say"),
         ({"preset": "good", "split": "kfold(folds=3, fold=-1)"}, "each of several rounds"),
         ({"preset": "good", "split": "holdout(validation=0)"}, "leaves no validation rows"),

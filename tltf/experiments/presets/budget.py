@@ -3,12 +3,16 @@
 import dataclasses
 import time
 
-from tltf.experiments.advice import plan
 from tltf.experiments.advice.advising import Advice
 
 SHARE_OF_ADVICE = 1 / 3
 """The share of a budget after which the advice begins nothing more."""
 MOST_TRIALS = 8
+END_S = 75.0
+"""Seconds from the choice of a model to the end of its run, without its rows: report, explanations, export and its check. 72
+were measured with 300 digits on two busy cores."""
+ENSEMBLE_S = 120.0
+"""Seconds that are kept for reading three trials, judging an ensemble of them and perhaps making it."""
 HOPELESS = 4.0
 """How many times what is left a trial may be expected to take and still be begun."""
 
@@ -39,7 +43,12 @@ class Budget:
 def reserve_s(advice: Advice) -> float:
     """Seconds that the end takes: the chosen model's validation and test rows, the report and the export."""
     facts, one = advice.facts, advice.networks[0].ms_per_example / 1000
-    return plan.FIXED_S + one * (facts.num_validation + facts.num_test)
+    return END_S + one * (facts.num_validation + facts.num_test)
+
+
+def ensemble_s(seconds: float) -> float:
+    """Seconds that the preset best keeps for an ensemble, of all its seconds."""
+    return min(ENSEMBLE_S, seconds / 4)
 
 
 def num_trials(left_s: float, first_s: float, next_s: float) -> int:

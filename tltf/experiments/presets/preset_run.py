@@ -28,14 +28,22 @@ from tltf.experiments.search.trial import TrialRow, best_of
 from tltf.experiments.search.wording import values_text
 from tltf.runs import folder, layout
 
-FEWEST_SECONDS = 60.0
-"""Seconds below which a budget is refused: TensorFlow, a report and an export alone take about half of it."""
+FEWEST_SECONDS = 120.0
+"""Seconds below which a budget is refused: TensorFlow, a report and an export alone take more than half of it."""
 MEMBERS = 3
 """Trials that may be members of an ensemble."""
 
 
-def run(options: TrainCommandOptions, recipe: Recipe, launch: Launch) -> Report | None:
+def run(
+    options: TrainCommandOptions, recipe: Recipe, launch: Launch, time: Budget | None = None
+) -> Report | None:
     """Advises, tries and trains as the preset says; RUN is then a run like any other.
+
+    Args:
+        options: of the command.
+        recipe: what their call strings name.
+        launch: how the command was started.
+        time: when it began, and how long it may take; None for now and for what the options say.
 
     Raises:
         FlagError: the preset does not fit the labels, the split or another flag, or the budget is too small.
@@ -44,7 +52,7 @@ def run(options: TrainCommandOptions, recipe: Recipe, launch: Launch) -> Report 
     preset, given = options.presets, run_options(options)
     advising.require_advisable(given, recipe)
     if preset.budget_s < FEWEST_SECONDS:
-        what = f"is {seconds_text(preset.budget_s)}, and a run takes a minute at least"
+        what = f"is {seconds_text(preset.budget_s)}, and a run takes two minutes at least"
         raise FlagError(what, flag="budget_minutes", fix="--budget_minutes=5")
     if given.output.dry_run:
         what = "tries networks before it can say what it would train"
@@ -52,7 +60,7 @@ def run(options: TrainCommandOptions, recipe: Recipe, launch: Launch) -> Report 
     if preset.name != QUICK:
         study.require_installed("tpe")
         searching.require_validation(given, recipe)
-    time = Budget(preset.budget_s)
+    time = time or Budget(preset.budget_s)
     with folder.claim_folder(given.output) as path:
         if path is None:
             raise FlagError("is needed", flag="output", fix="--output=RUN")
@@ -102,7 +110,9 @@ def _searched(
     base = replace(given, **advising.first_flags(advice))
     run = pathlib.Path(given.output.output)
     keeps = MEMBERS if preset == BEST else 1
-    found, left_out = _search(base, advice, run / layout.SEARCH, time, keeps)
+    kept = budget.reserve_s(advice)
+    later = kept + (budget.ensemble_s(time.seconds) if preset == BEST else 0.0)
+    found, left_out = _search(base, advice, run / layout.SEARCH, time.left_s - later, keeps)
     if found.best is None:
         why = [
             "No trial has ended within the budget, so this is the tuned light head on the first network."
@@ -112,7 +122,7 @@ def _searched(
     rows, why = _trial_rows(found), [_why_best(found, found.best), *left_out]
     tried = [*_network_rows(advice), *rows]
     if preset == BEST:
-        joined = ensemble_trial.judge(found, MEMBERS, time.left_s - budget.reserve_s(advice))
+        joined = ensemble_trial.judge(found, MEMBERS, time.left_s - kept)
         why.append(joined.why)
         tried += [joined.row] if joined.row else []
         if joined.pays:
@@ -129,20 +139,19 @@ def _searched(
 
 
 def _search(
-    base: Options, advice: Advice, place: pathlib.Path, time: Budget, keep_models: int
+    base: Options, advice: Advice, place: pathlib.Path, left_s: float, keep_models: int
 ) -> tuple[Search, list[str]]:
     """`(search, what was left out)` of the advised network, as far as there is time; the first trial is the light head."""
-    kept = budget.reserve_s(advice)
-    space = trial_space.make(base, advice)
-    count = budget.num_trials(time.left_s - kept, space.first_s, space.next_s)
-    lines.say("search", f"up to {count} trials in {seconds_text(max(time.left_s - kept, 0.0))}")
+    left_s, space = max(left_s, 1.0), trial_space.make(base, advice)
+    count = budget.num_trials(left_s, space.first_s, space.next_s)
+    lines.say("search", f"up to {count} trials in {seconds_text(left_s)}")
     values = flag_values(base) | {
         "output": str(place),
         "overwrite": False,
         "resume": "auto",
         "space": space.text,
         "trials": count,
-        "budget_minutes": max(time.left_s - kept, 1.0) / 60,
+        "budget_minutes": left_s / 60,
         "keep_models": keep_models,
         "pruner": "none",
     }
