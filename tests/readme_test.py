@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from tltf.config import (
+    advise_options,
     call_strings,
     checks,
     command_options,
@@ -19,6 +20,7 @@ from tltf.config import (
     flagfiles,
     label_options,
     options,
+    preset_options,
     rank_options,
     search_options,
     task_heads,
@@ -30,9 +32,10 @@ GUIDES = sorted((ROOT / "docs").glob("*.md"))
 REFERENCE = sorted((ROOT / "docs" / "reference").glob("*.md"))
 TEXTS = {path.name: path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *GUIDES]}
 KINDS = {
-    "train": options.Options,
+    "train": preset_options.TrainCommandOptions,
     "lr_find": command_options.FindOptions,
     "rank": rank_options.RankOptions,
+    "advise": advise_options.AdviseOptions,
     "search": search_options.SearchOptions,
     "check": command_options.CheckOptions,
     "update": command_options.UpdateOptions,
@@ -109,7 +112,7 @@ def test_commands_parse_and_their_call_strings_are_real(line, monkeypatch):
     assert not head or head == "auto" or task_heads.pick_head(head)
     if values.get("method") not in (None, "", "auto"):
         assert call_strings.pick(METHODS, values["method"], "method")
-    if values.get("backbone") not in (None, "", "auto"):
+    if values.get("backbone") not in (None, "", "usual", "auto"):
         assert call_strings.pick(BACKBONES, values["backbone"], "backbone")
 
 

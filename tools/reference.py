@@ -14,6 +14,7 @@ import re
 import sys
 
 from tltf.config import (
+    advise_options,
     call_strings,
     command_options,
     default_spaces,
@@ -21,6 +22,7 @@ from tltf.config import (
     help_groups,
     label_options,
     options,
+    preset_options,
     rank_options,
     search_options,
 )
@@ -50,9 +52,10 @@ CATALOG_PAGES = {
 }
 """Catalog -> (title of its page, guides that it points to)."""
 OPTIONS_OF = {
-    "train": options.Options,
+    "train": preset_options.TrainCommandOptions,
     "lr_find": command_options.FindOptions,
     "rank": rank_options.RankOptions,
+    "advise": advise_options.AdviseOptions,
     "search": search_options.SearchOptions,
     "check": command_options.CheckOptions,
     "update": command_options.UpdateOptions,
@@ -152,6 +155,10 @@ def flags_page():
     for heading, names in help_groups.group_flags(list(train), is_full=True):
         lines += ["", f"### {HEADINGS[heading]}", ""]
         lines += table(head, flag_rows({name: train[name] for name in names}))
+    whole = options.flags_of(OPTIONS_OF["train"])
+    own = {name: flag for name, flag in whole.items() if name not in train}
+    lines += ["", "### What is tried before it", "", "Of the command alone, not of `tltf.fit`.", ""]
+    lines += table(head, flag_rows(own))
     for command in COMMANDS:
         if command == "train":
             continue

@@ -16,6 +16,7 @@ COMMANDS = [
     "serve",
     "lr_find",
     "rank",
+    "advise",
     "search",
     "check",
     "compare",

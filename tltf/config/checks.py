@@ -35,6 +35,8 @@ from tltf.errors import FlagError, ModelError, nearest
 BASELINES = ("logistic", "probe", "oracle", "classical", "scratch")
 NO_BASELINE = NO_TRACKER = "none"
 AUTO, NOTHING = "auto", "none"
+USUAL = "usual"
+"""The --backbone that depends on images or texts alone, see `defaults.usual_backbone`."""
 NEVER_ABSTAINS = "none"
 EXPORT_FORMAT = "saved_model"
 """The format that a run is exported in when its training is done."""
@@ -82,8 +84,8 @@ def resolve(options: Options, needs_output: bool = True, source: Call[Row] | Non
         )
     name = options.model.backbone
     require("backbone", name)
-    backbone = pick_backbone(fitting_backbone(read.source) if name == "auto" else name)
-    if backbone and options.model.image_size_px:
+    backbone = pick_backbone(fitting_backbone(read.source) if name in (USUAL, AUTO) else name)
+    if backbone and options.model.image_size_px and name != AUTO:
         require_size(backbone, options.model.image_size_px)
     formats = call_strings.pick_each(FORMATS, output.export_format, "export_format")
     recipe = Recipe(
@@ -292,7 +294,7 @@ def pick_abstention(text: str) -> Call[Row] | None:
 
 
 def fitting_backbone(source: Call[Row]) -> str:
-    """What --backbone=auto means for a source.
+    """What --backbone=usual means for a source.
 
     Raises:
         FlagError: the call does not say whether its examples are images or texts.
@@ -300,10 +302,12 @@ def fitting_backbone(source: Call[Row]) -> str:
     if isinstance(source, data_sets.DataCalls):
         return fitting_backbone(source.first)
     modality = source.row.modality if source.row else ""
+    is_in_memory = source.name == call_strings.IN_MEMORY
+    given = call_strings.read_arguments(source.text) if is_in_memory else source.kwargs
     for name in ("text", "image"):
-        modality = name if source.kwargs.get(name) else modality
+        modality = name if given.get(name) else modality
     if not modality:
-        what = f"auto cannot tell whether the examples of {source.text} are images or texts"
+        what = f"it cannot be told whether the examples of {source.text} are images or texts"
         fix = " or ".join(f"--backbone={name}" for name in defaults.BACKBONES.values())
         raise FlagError(what, flag="backbone", fix=fix)
     return defaults.usual_backbone(modality)

@@ -19,6 +19,7 @@ COMMANDS = {
     "label": "asks a person for the labels of those rows of a pool that help a run most",
     "update": "goes on from a run with more rows and new classes, and publishes what is not worse",
     "check": "scans a data set as training does and prints what is in it",
+    "advise": "says what to train on a data set, why, how long it takes, what more labels are worth",
     "rank": "ranks pretrained networks for a data set by scores of their frozen features",
     "search": "searches flags of a run by many trials, and keeps the best on validation",
     "lr_find": "proposes a learning rate for a run",

@@ -155,6 +155,15 @@ def choose_method(method: Call[MethodRow] | None, situation: Situation) -> Call[
     return call_strings.pick(METHODS, _auto_method(situation), "method")
 
 
+def pick_method(text: str) -> Call[MethodRow]:
+    """The call of --method, which is not `auto`.
+
+    Raises:
+        FlagError: it does not exist.
+    """
+    return call_strings.pick(METHODS, text, "method")
+
+
 def why_method(situation: Situation) -> str:
     """Why `auto` takes the method that it takes."""
     name = _auto_method(situation)

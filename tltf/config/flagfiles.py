@@ -176,6 +176,24 @@ def write(path: pathlib.Path | str, options: OptionsGroup, comment: str) -> None
         file.write("\n".join(head + texts(flatten(options))) + "\n")
 
 
+def write_given(path: pathlib.Path | str, options: OptionsGroup, head: Sequence[str]) -> None:
+    """Writes the flags that are not the defaults, but for --output, with paths that are right from everywhere.
+
+    Args:
+        path: of the file.
+        options: the options.
+        head: lines of a comment.
+    """
+    defaults = flags_of(type(options))
+    own = {
+        name: value
+        for name, value in flatten(options).items()
+        if value != defaults[name].default and name != "output"
+    }
+    with atomic_files.replace_file(path) as file:
+        file.write("\n".join([*(f"# {line}" for line in head), *texts(own)]) + "\n")
+
+
 def texts(values: Mapping[str, FlagValue]) -> list[str]:
     """`--name=value` of each flag, as a flagfile and a command line have it."""
     return [f"--{name}={flag_text(value)}" for name, value in values.items()]

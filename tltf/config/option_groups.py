@@ -91,10 +91,11 @@ class ModelOptions:
     """The network that the run trains."""
 
     backbone: str = flag(
-        "auto",
+        "usual",
         "The pretrained network: a name of --list=backbones, 'hub:PRESET' of KerasHub, or a folder"
-        " (a KerasHub preset, a Hugging Face checkpoint, or a tltf run folder). auto is "
-        "efficientnet_lite0 for images and minilm_l6 for texts.",
+        " (a KerasHub preset, a Hugging Face checkpoint, or a tltf run folder). usual is "
+        "efficientnet_lite0 for images and minilm_l6 for texts. auto tries some on the training rows, as "
+        "tltf.advise does, and trains the first; commands that do not train a run take the usual one.",
     )
     backbone_weights: str = flag(
         "default",

@@ -91,6 +91,12 @@ def replace(options: AnyOptions, **values: FlagValue) -> AnyOptions:
     return make(type(options), **{**flag_values(options), **values})
 
 
+def run_options(options: Options) -> Options:
+    """The options of a run alone, of a command that has more flags than a run."""
+    values = flag_values(options)
+    return make(**{name: values[name] for name in flags_of(Options)})
+
+
 def flag_values(options: OptionsGroup) -> dict[str, FlagValue]:
     """Flag name -> value."""
     result: dict[str, FlagValue] = {}

@@ -76,7 +76,7 @@ def text(options: CheckOptions, parts: Splits, scan: ScanCounts) -> str:
             own = train.of_task(task)
             kind, labels = label_kinds.kind_of(np.asarray(own.labels)), np.asarray(own.labels)
             lines += ["", f"task       {task}", *kind.summary_lines(labels, own.class_names)]
-    lines += _content_lines(train)
+    lines += content_lines(train)
     for warning in scan.warnings:
         lines += wrap("warning", warning)
     lines += _list_rows("skipped", "cannot be used", scan.skipped_rows)
@@ -102,20 +102,25 @@ def next_line(options: CheckOptions, train: Source) -> str:
     return f"{'next':<10} python -m tltf.train {flags} --output=runs/NEW"
 
 
-def _content_lines(train: Source) -> list[str]:
+def content_lines(train: Source) -> list[str]:
     """A line on the lengths of the texts, or on the sizes of the pictures."""
     if train.modality == "text":
         counts = np.array([len(text.split()) for text in train.texts()])
         return [
             f"{'texts':<10} {counts.min():,} to {counts.max():,} words, median {np.median(counts):,.0f}"
         ]
-    sizes = list(filter(None, map(_picture_size, _some_pictures(train.column))))
+    sizes = picture_sizes(train)
     if not sizes:
         return []
     smallest, largest = (pick(sizes, key=lambda size: size[0] * size[1]) for pick in (min, max))
     looked = "" if len(sizes) == len(train) else f" in {len(sizes):,} pictures looked at"
     ends = dict.fromkeys(f"{width:,} x {height:,}" for width, height in (smallest, largest))
     return [f"{'pictures':<10} {' to '.join(ends)} pixels{looked}"]
+
+
+def picture_sizes(train: Source) -> list[tuple[int, int]]:
+    """`(width, height)` of some pictures in pixels, without those that Pillow cannot open."""
+    return list(filter(None, map(_picture_size, _some_pictures(train.column))))
 
 
 def _some_pictures(column: Column) -> list[Any]:

@@ -37,7 +37,14 @@ class ClassicalAnswers:
 
 
 def of_texts(
-    texts: Sequence[str], labels: np.ndarray, test: Sequence[str], num_classes: int, seed: int
+    texts: Sequence[str],
+    labels: np.ndarray,
+    test: Sequence[str],
+    num_classes: int,
+    seed: int,
+    *,
+    penalties: Sequence[float] = PENALTIES,
+    most_folds: int = MOST_FOLDS,
 ) -> ClassicalAnswers:
     """Logistic regression on TF-IDF of words and pairs of words.
 
@@ -50,6 +57,8 @@ def of_texts(
         test: M texts.
         num_classes: C.
         seed: of the folds.
+        penalties: among which one is chosen.
+        most_folds: of the cross-validation that chooses it.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -65,15 +74,15 @@ def of_texts(
     rows, known = list(texts), np.unique(labels)
     if len(known) < 2:
         return ClassicalAnswers(_one_class(known, len(test), num_classes), "one class alone")
-    folds = min(MOST_FOLDS, int(np.bincount(labels)[known].min()))
+    folds = min(most_folds, int(np.bincount(labels)[known].min()))
     penalty, how = 0.1, "which was not chosen, for some class has one row"
     if folds > 1:
         draw = StratifiedKFold(folds, shuffle=True, random_state=seed)
         found = [
             float(np.mean(cross_val_score(classifier(one), rows, labels, cv=draw)))
-            for one in PENALTIES
+            for one in penalties
         ]
-        penalty = PENALTIES[int(np.argmax(found))]
+        penalty = penalties[int(np.argmax(found))]
         how = f"chosen in {folds} folds of train with {max(found):.1%} right there"
     model = classifier(penalty).fit(rows, labels)  # type: ignore[attr-defined]
     probabilities = np.zeros((len(test), num_classes), np.float32)

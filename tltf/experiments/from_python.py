@@ -24,6 +24,7 @@ from tltf.evaluation.report import terminal
 from tltf.evaluation.report.report import Report
 from tltf.evaluation.split_metrics import SplitMetrics
 from tltf.experiments import notebook_page, rounds, run_evaluation, steps
+from tltf.experiments.advice import automatic
 from tltf.experiments.launch import Launch
 from tltf.models import loading
 from tltf.models.transfer_model import TransferModel
@@ -119,7 +120,7 @@ class FitResult:
 def fit(
     data: Any,
     *,
-    backbone: str = "auto",
+    backbone: str = "usual",
     text: str = "",
     image: str = "",
     label: str = in_memory.LABEL,
@@ -151,8 +152,8 @@ def fit(
             list, an array or a series; a `tf.data.Dataset` of such pairs; or a call string as
             --data takes it. Pictures are uint8 arrays [H, W] or [H, W, C], paths, encoded bytes or
             pictures of Pillow.
-        backbone: the pretrained network, as --backbone takes it; `auto` is efficientnet_lite0 for
-            pictures and minilm_l6 for texts.
+        backbone: the pretrained network, as --backbone takes it; `usual` is efficientnet_lite0 for
+            pictures and minilm_l6 for texts, and `auto` tries some on the training rows.
         text: column of texts in a frame or a dict; `question|answer` are two texts per example.
         image: column of pictures.
         label: column of labels; `height|width` are several.
@@ -171,13 +172,16 @@ def fit(
         TltfError: as the stages of a run raise it.
     """
     source = None
-    if backbone == "auto" and not isinstance(data, str):
+    is_usual = backbone in (checks.USUAL, checks.AUTO)
+    known = "" if is_usual else backbone
+    if is_usual and not isinstance(data, str):
         is_image = _is_image(data, "", text, image)
-        backbone = defaults.usual_backbone("image" if is_image else "text")
+        known = defaults.usual_backbone("image" if is_image else "text")
+        backbone = known if backbone == checks.USUAL else backbone
     if isinstance(data, str):
         text_of_data = data
     else:
-        is_image = _is_image(data, backbone, text, image)
+        is_image = _is_image(data, known, text, image)
         request = _request(data, is_image, text, image, label, root, tuple(class_names))
         parts = {TRAIN: data, VALIDATION: validation, TEST: test}
         given = {role: part for role, part in parts.items() if part is not None}
@@ -202,6 +206,7 @@ def fit(
             what = f"{recipe.source.name} has several steps, and this trains one model"
             fix = "python -m tltf.train, or step=1 in the data"
             raise FlagError(what, flag="data", fix=fix)
+        chosen, recipe = automatic.choose_network(chosen, recipe)
         report = rounds.run(chosen, recipe, callbacks, launch)
     path = pathlib.Path(folder)
     if report is None:

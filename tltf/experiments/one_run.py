@@ -59,6 +59,7 @@ def run(
     recipe: Recipe | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     launch: Launch | None = None,
+    complete: Complete | None = None,
 ) -> Report | None:
     """Trains, evaluates, reports and exports; returns the report.
 
@@ -67,6 +68,7 @@ def run(
         recipe: what their call strings name; if it is None, they are resolved here.
         callbacks: more callbacks for `fit`.
         launch: how the run was started, and how much it prints; None for a call from Python.
+        complete: adds to the report what was known before the run.
 
     Returns:
         The report; None after a dry run, and for all workers except the first.
@@ -86,7 +88,7 @@ def run(
         )
         if options.output.dry_run or not folder.is_chief():
             return None
-        return publish(result, recipe, start, launch, tracking)
+        return publish(result, recipe, start, launch, tracking, complete)
 
 
 def _start_check_early(recipe: Recipe) -> None:

@@ -143,14 +143,15 @@ def _owner(path: pathlib.Path) -> str:
 def _is_new(run: pathlib.Path) -> bool:
     """Whether a folder holds nothing of value.
 
-    It may have what a run leaves that was killed in its first moment or stopped by faulty data.
+    It may have what a run leaves that was killed in its first moment or stopped by faulty data, and what was
+    tried before the run itself.
     """
     names = {item.name for item in run.iterdir() if not item.name.startswith(LOCK)}
     written = (STATUS, FLAGS, origin.FILE, DATA_REPORT)
     parts = tuple(f".{name}." for name in written)
     left = {
         n
-        for n in names - {streams.LOG, DATA_REPORT, layout.SAMPLES}
+        for n in names - {streams.LOG, DATA_REPORT, layout.SAMPLES, layout.ADVICE, layout.SEARCH}
         if not (n.startswith(parts) and n.endswith(".part"))
     }
     if not left:

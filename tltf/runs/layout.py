@@ -21,6 +21,10 @@ COMPARISON_HTML, COMPARISON_JSON = "comparison.html", "comparison.json"
 """Runs beside each other."""
 RANKING_HTML, RANKING_JSON = "ranking.html", "ranking.json"
 """Networks in the order of a score of their features."""
+ADVICE, ADVICE_HTML, ADVICE_JSON = "advice", "advice.html", "advice.json"
+"""In a run folder, the folder of the advice that it followed; the page about a data set, and the same as JSON."""
+SEARCH = "search"
+"""In a run folder, the folder of the search whose best trial the run is."""
 SEARCH_FLAGS, SEARCH_JOURNAL, SEARCH_LOCK = "search.flags", "trials.journal", ".lock.search"
 """The flags of a search, its trials, and the lock of what only one process may do at a time."""
 TRIALS, TRIAL_LOCK, SCORE = "trials", ".lock.trial", "score.json"
@@ -124,6 +128,11 @@ def steps_of(run: pathlib.Path) -> list[pathlib.Path]:
 def trial_folder(search: pathlib.Path | str, number: int) -> pathlib.Path:
     """The run folder of a trial of a search, whose numbers count from 0."""
     return pathlib.Path(search) / TRIALS / f"{number:03d}"
+
+
+def planned_flags(number: int) -> str:
+    """The name of the flagfile of a run of an advice, whose numbers count from 1."""
+    return f"plan_{number}.flags"
 
 
 def task_folder(run: pathlib.Path | str, task: str) -> pathlib.Path:

@@ -52,7 +52,7 @@ def assemble(
         strategy: tf.distribute.Strategy.
     """
     training, norm = parts["train"], options.train.norm
-    if options.model.backbone == "auto" and recipe.backbone:
+    if options.model.backbone in (config_checks.USUAL, config_checks.AUTO) and recipe.backbone:
         options = replace(options, backbone=recipe.backbone.text)
     if recipe.method and recipe.method.name == "scratch":
         options = replace(options, backbone_weights="none")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from tltf.config import call_strings, defaults
 from tltf.config.call_strings import Call
 from tltf.config.catalogs.row import HeadRow
+from tltf.config.checks import USUAL
 from tltf.config.options import Options, flag_values
 from tltf.config.task_heads import TaskCalls
 from tltf.console.lines import amount_text, wrap
@@ -51,7 +52,7 @@ def choices_text(
     lines = wrap("data", printable(f"{data}; {core.head.describe(trained.class_names)}"))
     lines += _scan_lines(parts["train"].scan)
     head = head_text(trained.recipe.head, given.model.head) if trained.recipe else core.head_spec
-    why = f" (auto: {core.backbone.modality}s)" if given.model.backbone == "auto" else ""
+    why = f" (usual for {core.backbone.modality}s)" if given.model.backbone == USUAL else ""
     lines += wrap("backbone", f"{core.backbone.name}{why}, head {head}")
     lines += wrap("method", _method_text(trained, given, method.phases(core)))
     chosen = " (auto)" if given.runtime.precision == "auto" else ""

@@ -18,6 +18,7 @@ from tltf.evaluation.report.format_rows import FormatRow
 from tltf.evaluation.report.run_facts import RunFacts
 from tltf.evaluation.report.samples import SampleGroup
 from tltf.evaluation.report.task_blocks import TaskBlock
+from tltf.evaluation.report.tried_block import TriedBlock
 from tltf.evaluation.split_metrics import SplitMetrics, from_known_keys
 from tltf.runs import layout
 
@@ -260,6 +261,7 @@ class Report:
             asked for.
         tasks: of a run of several heads, a block for each; None where there is one.
         ensemble: the members of an ensemble; None for other models.
+        tried: what was tried before this model was chosen; None where nothing was.
         samples: training examples as the network sees them. They are shown in report.html and are
             not in the JSON.
     """
@@ -290,6 +292,7 @@ class Report:
     explained: str | None = None
     tasks: list[TaskBlock] | None = None
     ensemble: EnsembleBlock | None = None
+    tried: TriedBlock | None = None
     samples: list[SampleGroup] = dataclasses.field(default_factory=list, compare=False, repr=False)
 
     def main_split(self) -> tuple[str, SplitMetrics | None]:
@@ -315,6 +318,7 @@ class Report:
         if self.baselines is not None:
             values["baselines"] = {name: row.to_json() for name, row in self.baselines.items()}
         values["tasks"] = self.tasks and [block.to_json() for block in self.tasks]
+        values["tried"] = self.tried and self.tried.to_json()
         values["ensemble"] = self.ensemble and self.ensemble.to_json()
         values["folds"] = self.folds and [fold.to_json() for fold in self.folds]
         if self.fold_means is not None:
@@ -358,6 +362,7 @@ class Report:
             "baselines": lambda rows: {k: BaselineRow.from_json(row) for k, row in rows.items()},
             "tasks": lambda rows: [TaskBlock.from_json(row) for row in rows],
             "ensemble": EnsembleBlock.from_json,
+            "tried": TriedBlock.from_json,
             "folds": lambda rows: [Fold.from_json(row) for row in rows],
             "fold_means": lambda rows: {
                 name: from_known_keys(FoldMean, row) for name, row in rows.items()

@@ -28,6 +28,7 @@ from tltf.evaluation.report import (
     sentences,
     shown_tasks,
     templating,
+    tried_block,
     verdict,
 )
 from tltf.evaluation.report.report import DataSummary, Report
@@ -137,6 +138,7 @@ def _draw(report: Report, public: Report, history: Sequence[dict[str, Any]]) -> 
         curves=learning.curves(public, history),
         sections=[
             *_ensemble_sections(public),
+            *(tried_block.sections(public.tried) if public.tried else []),
             *evaluators.evaluator_of(metrics).sections(metrics, split),
         ],
         mistakes=examples.with_pictures(public.worst_mistakes, report.worst_mistakes),

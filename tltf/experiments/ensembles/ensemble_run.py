@@ -30,6 +30,7 @@ from tltf.experiments.ensembles import answers, candidates, distilled, rules
 from tltf.experiments.ensembles.candidates import Library
 from tltf.experiments.ensembles.rules import Fitted, HeldOut, ValidationRows
 from tltf.experiments.launch import Launch
+from tltf.experiments.one_run import Complete
 from tltf.experiments.tracking.tracking import Tracking
 from tltf.graphs import freezing
 from tltf.heads.head import Head
@@ -44,11 +45,12 @@ MOST_PAIRS = 200
 """Pairs of members whose disagreement is counted."""
 
 
-def run(options: EnsembleOptions) -> Report:
+def run(options: EnsembleOptions, more: Complete | None = None) -> Report:
     """Makes the ensemble that the options ask for, and returns its report.
 
     Args:
         options: those of the command.
+        more: adds to the report what was known before.
 
     Raises:
         FlagError: the runs do not go together, or there are no validation rows to choose on.
@@ -74,7 +76,8 @@ def run(options: EnsembleOptions) -> Report:
 
         def complete(report: Report, stated: dict[str, Any]) -> Report:
             block = _block(library, fitted, compared, trained, order, options)
-            return _completed(report, stated, block, library, rows, options)
+            report = _completed(report, stated, block, library, rows, options)
+            return more(report, stated) if more else report
 
         launch = Launch(_command(options))
         report = one_run.publish(result, recipe, start, launch, tracking, complete)

@@ -139,22 +139,27 @@ def _stack(rows: ValidationRows) -> Stacking:
 
 def compare(names: Sequence[str], rows: ValidationRows, options: EnsembleOptions) -> list[HeldOut]:
     """HeldOut of some rules, by cross-validation on the rows; [] where these are too few for folds."""
-    folds = stacking.folds_of(rows.groups)
-    if len(np.unique(folds)) < 2:
-        return []
     found = list[HeldOut]()
     for name in names:
-        logits: np.ndarray | None = None
-        for fold in np.unique(folds):
-            held = folds == fold
-            fitted = fit_rule(name, rows.take(~held), options)
-            own = fitted.logits(rows.head, rows.scores[:, held])
-            logits = np.zeros((len(held), own.shape[1])) if logits is None else logits
-            logits[held] = own
+        logits = held_out_logits(name, rows, options)
         if logits is not None:
             score = float(rows.head.metric_value(logits, rows.labels))
             found.append(HeldOut(name, float(rows.losses(logits).mean()), score))
     return found
+
+
+def held_out_logits(name: str, rows: ValidationRows, options: EnsembleOptions) -> np.ndarray | None:
+    """float64[N, L]: what a rule says of each row that it was not fitted on; None for too few rows for folds."""
+    folds, logits = stacking.folds_of(rows.groups), None
+    if len(np.unique(folds)) < 2:
+        return None
+    for fold in np.unique(folds):
+        held = folds == fold
+        fitted = fit_rule(name, rows.take(~held), options)
+        own = fitted.logits(rows.head, rows.scores[:, held])
+        logits = np.zeros((len(held), own.shape[1])) if logits is None else logits
+        logits[held] = own
+    return logits
 
 
 def compared_names(options: EnsembleOptions, head: Head) -> list[str]:

@@ -10,7 +10,6 @@ from tltf.console import lines
 from tltf.experiments.search import child
 from tltf.experiments.search.trial import TrialRow
 from tltf.experiments.search.wording import score_text
-from tltf.files import atomic_files
 from tltf.runs import folder as runs_folder
 from tltf.runs import layout
 
@@ -66,15 +65,11 @@ _NOT_TRAINED = (
 
 def write_flags(path: pathlib.Path, options: Options, row: TrialRow) -> None:
     """Writes the flags of a trial that are not the defaults, with paths that are right from everywhere."""
-    flags = flags_of(Options)
-    values = flagfiles.flatten(options)
     head = [
-        f"# python -m tltf.train --flagfile={path.name} --output=NEW",
-        f"# Trial {row.number}: {score_text(row.score)} on validation.",
+        f"python -m tltf.train --flagfile={path.name} --output=NEW",
+        f"Trial {row.number}: {score_text(row.score)} on validation.",
     ]
-    own = {n: v for n, v in values.items() if v != flags[n].default and n != "output"}
-    with atomic_files.replace_file(path) as file:
-        file.write("\n".join(head + flagfiles.texts(own)) + "\n")
+    flagfiles.write_given(path, options, head)
 
 
 def on_all_rows(options: Options, row: TrialRow) -> Options:

@@ -4,13 +4,13 @@ import dataclasses
 import pathlib
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import filelock
 
 from tltf.config import call_strings, checks, default_spaces, flagfiles, search_space
 from tltf.config.flag_fields import FlagValue, flag_text
-from tltf.config.options import Options, flag_values, flags_of, make, replace
+from tltf.config.options import Options, replace, run_options
 from tltf.config.recipe import Recipe
 from tltf.config.resume import HARMLESS
 from tltf.config.search_options import SearchOptions
@@ -83,20 +83,28 @@ class Search:
     notes: tuple[str, ...] = ()
 
 
-def run(options: SearchOptions, runner: Runner | None = None, *, finishes: bool = True) -> Search:
+def run(
+    options: SearchOptions,
+    runner: Runner | None = None,
+    *,
+    finishes: bool = True,
+    first: Sequence[dict[str, FlagValue]] = (),
+) -> Search:
     """Runs trials, or goes on with those of an interrupted search, and returns what was found.
 
     Args:
         options: of the command.
         runner: runs one trial; None for a process of its own for each.
         finishes: whether the best trial is evaluated and reported in the end.
+        first: the values of the first trials, of every flag of the space; the sampler chooses those of the others.
 
     Raises:
         FlagError: a flag does not fit, or the folder holds another search, or something else.
         ModelError: the first trials have all failed.
     """
     study.require_installed(options.search.sampler)
-    chosen, plan = run_options(options), plan_of(options)
+    chosen = run_options(options)
+    plan = dataclasses.replace(plan_of(options), first=tuple(first))
     folder = pathlib.Path(options.output.output)
     _claim(folder, options)
     trials = Study(folder, plan)
@@ -126,12 +134,6 @@ def run(options: SearchOptions, runner: Runner | None = None, *, finishes: bool 
     return dataclasses.replace(found, notes=tuple(notes))
 
 
-def run_options(options: SearchOptions) -> Options:
-    """The options of the run that is searched."""
-    values = flag_values(options)
-    return make(**{name: values[name] for name in flags_of(Options)})
-
-
 def plan_of(options: SearchOptions) -> SearchPlan:
     """How trials are chosen, after all that can be checked without data was checked.
 
@@ -139,7 +141,10 @@ def plan_of(options: SearchOptions) -> SearchPlan:
         FlagError: a flag does not fit.
     """
     recipe = checks.resolve(options)
-    _require_validation(options, recipe)
+    if options.output.overwrite:
+        what = "does not fit a search, which goes on where it was"
+        raise FlagError(what, flag="overwrite", fix="another --output")
+    require_validation(options, recipe)
     text = options.search.space or default_spaces.space_of(options.train.method)
     space = search_space.parse(text)
     search_space.check_values(space, options)
@@ -162,11 +167,8 @@ def _has_one_method(space: Space) -> bool:
     return len(set(names)) <= 1
 
 
-def _require_validation(options: SearchOptions, recipe: Recipe) -> None:
+def require_validation(options: Options, recipe: Recipe) -> None:
     """Raises FlagError where flags say that no row is there to choose a trial by."""
-    if options.output.overwrite:
-        what = "does not fit a search, which goes on where it was"
-        raise FlagError(what, flag="overwrite", fix="another --output")
     if options.train.metric.startswith("target_"):
         what = "is of rows without labels, and trials are compared on validation rows"
         raise FlagError(what, flag="metric", fix="--metric=auto")

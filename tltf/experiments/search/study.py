@@ -66,6 +66,7 @@ class SearchPlan:
         pruner: `halving`, `wilcoxon` or `none`.
         seed: of the sampler.
         num_trials: over all processes.
+        first: the values of the first trials, of every flag of the space.
     """
 
     space: Space
@@ -73,6 +74,7 @@ class SearchPlan:
     pruner: str = "none"
     seed: int = 0
     num_trials: int = 20
+    first: tuple[dict[str, FlagValue], ...] = ()
 
 
 class HeldTrial:
@@ -156,8 +158,8 @@ class Study:
                 load_if_exists=True,
                 pruner=_pruner(plan.pruner),
             )
-            if plan.sampler == "grid" and not self._study.get_trials(deepcopy=False):
-                for values in _grid(plan):
+            if not self._study.get_trials(deepcopy=False):
+                for values in (*plan.first, *(_grid(plan) if plan.sampler == "grid" else ())):
                     self._study.enqueue_trial(values)
 
     def next(self) -> HeldTrial | None:

@@ -1,0 +1,73 @@
+"""What the trials of a preset try: methods and rates of the advised network, and another network that is as good."""
+
+import dataclasses
+
+from tltf.config import call_strings, defaults
+from tltf.config.catalogs import METHODS
+from tltf.config.flag_fields import FlagValue
+from tltf.config.options import Options
+from tltf.experiments.advice.advising import Advice
+from tltf.experiments.advice.plan import Planner
+
+FIRST = "probe"
+"""The method of the first trial: a tuned light head, which takes the least time."""
+METHODS_TRIED = ("lp_ft", "full", "lora(rank=8)")
+RATES = (1e-5, 3e-3)
+"""The ends of the learning rates that are tried."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialSpace:
+    """The space of a preset's search.
+
+    Args:
+        text: as --space.
+        first: the values of the first trials.
+        first_s: seconds that the first of them takes, as expected.
+        next_s: seconds that the second takes.
+    """
+
+    text: str
+    first: tuple[dict[str, FlagValue], ...]
+    first_s: float
+    next_s: float
+
+
+def make(base: Options, advice: Advice) -> TrialSpace:
+    """The TrialSpace of an advice; a flag that was given has its value alone.
+
+    Args:
+        base: the options of the run with the network of the advice.
+        advice: the advice.
+    """
+    network, given = advice.networks[0], base.train
+    others = [
+        one.candidate.backbone
+        for one in advice.networks[1:]
+        if one.is_as_good and one.candidate.image_size_px == network.candidate.image_size_px
+    ]
+    backbones = list(dict.fromkeys([network.candidate.backbone, *others[:1]]))
+    methods = [FIRST, *METHODS_TRIED] if given.method == "auto" else [given.method]
+    planner = Planner(base, advice.facts, advice.opponents)
+    parts = list[str]()
+    if len(backbones) > 1:
+        parts.append(f"backbone: [{', '.join(map(repr, backbones))}]")
+    parts.append(f"method: [{', '.join(methods)}]")
+    if given.learning_rate is None:
+        parts.append(f"learning_rate: log({RATES[0]:g}, {RATES[1]:g})")
+    names = [call_strings.pick(METHODS, method, "method").text for method in methods[:2]]
+    first = []
+    for method in names:
+        values: dict[str, FlagValue] = {"backbone": backbones[0]} if len(backbones) > 1 else {}
+        values["method"] = method
+        if given.learning_rate is None:
+            values["learning_rate"] = _usual_rate(method, advice)
+        first.append(values)
+    costs = [planner.run(network, method, []).expected_s for method in methods[:2]]
+    return TrialSpace("; ".join(parts), tuple(first), costs[0], costs[-1])
+
+
+def _usual_rate(method: str, advice: Advice) -> float:
+    """The usual rate of a method, within RATES."""
+    rate = defaults.usual_rate(method, advice.facts.modality, True)
+    return min(max(rate, RATES[0]), RATES[1])
