@@ -12,6 +12,7 @@ from tltf.experiments.advice.plan import Planner
 FIRST = "probe"
 """The method of the first trial: a tuned light head, which takes the least time."""
 METHODS_TRIED = ("lp_ft", "full", "lora(rank=8)")
+"""Methods that are tried after what --method=auto takes."""
 RATES = (1e-5, 3e-3)
 """The ends of the learning rates that are tried."""
 
@@ -47,8 +48,11 @@ def make(base: Options, advice: Advice) -> TrialSpace:
         if one.is_as_good and one.candidate.image_size_px == network.candidate.image_size_px
     ]
     backbones = list(dict.fromkeys([network.candidate.backbone, *others[:1]]))
-    methods = [FIRST, *METHODS_TRIED] if given.method == "auto" else [given.method]
     planner = Planner(base, advice.facts, advice.opponents)
+    methods = [given.method]
+    if given.method == "auto":
+        usual = defaults.choose_method(None, planner.situation()).text
+        methods = list(dict.fromkeys([FIRST, usual, *METHODS_TRIED]))
     parts = list[str]()
     if len(backbones) > 1:
         parts.append(f"backbone: [{', '.join(map(repr, backbones))}]")
