@@ -11,7 +11,6 @@ from tests import tiny
 from tests.training.fit_test import feed, fit
 from tltf.errors import FlagError
 from tltf.graphs import freezing
-from tltf.heads.light import families
 from tltf.methods import fine_tuning as plain
 from tltf.methods import l2_sp, probe, schedules, wise_ft
 from tltf.methods.context import FitContext
@@ -122,11 +121,10 @@ def test_wise_ft_of_an_unknown_choice_is_refused():
         wise_ft.wise_ft(choice="median")
 
 
-def test_a_light_start_is_the_tuned_linear_head_at_its_temperature():
-    """What `probe` makes of the same families, whose logits are those of the temperature."""
-    data, text = feed(has_validation=True), "|".join(families.LINEAR)
+def test_a_light_start_is_tuned_logistic_regression_at_its_temperature():
+    data = feed(has_validation=True)
     begun, _, _ = fit(method=schedules.lp_ft("light"), data=data, learning_rate=1e-12)
-    alone, _, _ = fit(method=probe.probe(text), data=data)
+    alone, _, _ = fit(method=probe.probe("logistic"), data=data)
     (found,), (expected,) = begun.groups[-1].layers, alone.groups[-1].layers
     np.testing.assert_allclose(found.kernel, expected.kernel, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(found.bias, expected.bias, rtol=1e-4, atol=1e-6)

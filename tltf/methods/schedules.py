@@ -28,9 +28,10 @@ def lp_ft(
 
     Args:
         solver: how the head is trained in the first phase: lbfgs solves for it, which takes a head
-            of one dense layer; gradient takes steps of the optimizer; light chooses a linear head by
-            cross-validation on training rows, as `probe` does, whose logits are divided by their temperature. With few
-            rows the logits of lbfgs are so large that the first steps after it spoil the network.
+            of one dense layer; gradient takes steps of the optimizer; light is logistic regression
+            as `probe(family=logistic)` has it, with a penalty by cross-validation on training rows and logits that are
+            divided by their temperature. With few rows the logits of lbfgs are so large that the first steps after it
+            spoil the network.
         probe_share: share of --train_epochs that the first phase takes with gradient.
         probe_rate: factor on --learning_rate in the first phase with gradient.
         backbone_rate: factor on the backbone's learning rate in the second phase, above 0.
@@ -43,7 +44,7 @@ def lp_ft(
 
 
 class LightStart(Method):
-    """A method whose first phase may choose a tuned light head.
+    """A method whose first phase may fit a tuned light head.
 
     Args:
         make_phases: see Method.
@@ -52,14 +53,14 @@ class LightStart(Method):
 
     def __init__(self, make_phases: Callable[[Core], list[Phase]], solver: str) -> None:
         super().__init__(make_phases)
-        self.light = Probe(families.pick("|".join(families.LINEAR))) if solver == LIGHT else None
+        self.light = Probe(families.pick("logistic")) if solver == LIGHT else None
 
     def solve(
         self, core: Core, rows: FrozenRows, seed: int, unlabelled: np.ndarray | None
     ) -> Solved:
-        """The core with the best linear head on its frozen features."""
+        """The core with tuned logistic regression on its frozen features."""
         if self.light is None:
-            raise ValueError("the head is not chosen among light heads")
+            raise ValueError("the head is no light head")
         return self.light.solve(core, rows, seed, unlabelled)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tltf.console import lines
 from tltf.errors import FlagError
 from tltf.graphs.core import Core
 from tltf.heads import temperature
@@ -64,6 +65,9 @@ class Interpolation(LightStart):
                 variable.assign((1 - share) * outcome.start[name] + share * end[name])
 
         self.chosen = self._choose(outcome, go_to)
+        lines.say(
+            "mixed", f"{self.chosen:.0%} of the way from the probe to the end of the training"
+        )
         go_to(self.chosen)
         return core
 

@@ -19,8 +19,6 @@ FAMILIES: dict[str, type[Family]] = {
     )
 }
 """Name -> Family."""
-LINEAR = ("logistic", "ridge", "discriminant")
-"""The families whose models are one dense layer, whatever their setting."""
 
 
 def pick(text: str) -> Sequence[Family]:
