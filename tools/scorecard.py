@@ -97,7 +97,7 @@ OTHERS = dict.fromkeys(
     1,
 )
 IMAGES_ONLY = [
-    "full --norm=frozen --learning_rate=3e-4",
+    "full --norm=train --learning_rate=1e-3",
     "full --augment=mixup",
     "full --augment=cutmix",
     "full --augment=randaugment",
