@@ -18,7 +18,7 @@ from tests import served
 from tests.faults.making import ROOT, require, run_program, without_roots_rights
 from tltf import check, train
 from tltf.caching import feature_cache, shard_store
-from tltf.config.options import make
+from tltf.config.options import Options, make
 from tltf.console import command, signals, streams
 from tltf.data import scan_report
 from tltf.data.source import ScanCounts
@@ -154,7 +154,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     flags = [*FLAGS[:2], "--method=linear_probe", *FLAGS[3:], f"--output={tmp_path}/run"]
     with monkeypatch.context() as patch:
         patch.setattr(training.saving, "save", lambda *args: None)
-        training.train(command.parse(train.Options, flags)[0])
+        training.train(command.parse(Options, flags)[0])
     said = capsys.readouterr().err
     assert (
         f"frozen layers are computed in every epoch: cannot be written: {os.strerror(fault)}"
@@ -210,7 +210,7 @@ def given_free(monkeypatch, num_bytes):
 
 
 def trained_into(run, *flags):
-    return training.train(command.parse(train.Options, [*FLAGS, *flags, f"--output={run}"])[0])
+    return training.train(command.parse(Options, [*FLAGS, *flags, f"--output={run}"])[0])
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.tools.bench_transfer_test import TOOLS
+from tltf.config import defaults
 from tltf.data import loader
 
 
@@ -40,6 +41,7 @@ def test_the_best_by_choosing_is_compared_on_fresh_draws(module, tmp_path, monke
         "partial": 0.6,
         "lora": 0.8,
         "lp_ft": 0.75,
+        defaults.MIXED: 0.76,
         "full": 0.78,
         "logistic": 0.7,
     }
@@ -54,7 +56,7 @@ def test_the_best_by_choosing_is_compared_on_fresh_draws(module, tmp_path, monke
     assert len(line) == len(module.HEADER)
     assert line[:3] == ["vader", "10", "`lora`"]
     assert line[4] == "-8.0 ± 0.0" and line[5] == "0.0 ± 0.0"
-    assert line[8] == "`lp_ft`" and line[9] == "3.0 ± 0.0"
+    assert line[8] == f"`{defaults.MIXED}`" and line[9] == "2.0 ± 0.0"
     monkeypatch.setattr(module.Budgets, "_measure", lambda *_: pytest.fail("measured again"))
     assert module.line(module.Budgets(tmp_path), "vader", 10) == line
 

@@ -195,8 +195,7 @@ METHODS = {
     "wise_ft": MethodRow(
         "tltf.methods.wise_ft:wise_ft",
         {"steps": 10, "solver": "lbfgs", "choice": "best"},
-        "trains by lp_ft, then takes the best point on validation between its probe and its end; "
-        "choice=mean takes their mean by likelihood",
+        "trains by lp_ft, then takes a point between its probe and its end by validation rows",
         title="WiSE-FT",
         paper="Wortsman et al. 2021, arXiv:2109.01903",
         defaults="solved",
