@@ -13,9 +13,12 @@ from tltf.config.advise_options import AdviseOptions
 from tltf.config.options import Options, make
 from tltf.data import loader
 from tltf.evaluation.held_out import Difference
+from tltf.evaluation.learning_curve import LearningCurve
 from tltf.experiments.advice import advising, automatic, data_facts, plan, trials
+from tltf.experiments.advice.advising import Advice
 from tltf.experiments.advice.data_facts import DataFacts
 from tltf.experiments.advice.trials import Opponent, TriedNetwork
+from tltf.experiments.presets import trial_space
 from tltf.experiments.ranking.candidates import Candidate
 from tltf.runs import folder as runs_folder
 
@@ -141,6 +144,19 @@ def test_expected_times_are_passes_and_steps_of_the_measured_milliseconds():
     (run, quick) = plan.make(make(data="digits", train_epochs=4), FACTS, [tried("a")], [])
     assert quick.expected_s == pytest.approx(30 + 0.010 * 1300 + 2.0)
     assert run.expected_s == pytest.approx(30 + 0.010 * 1300 + 4 * 0.010 * (3 * 1000 + 100))
+
+
+@pytest.mark.parametrize(
+    ("left_s", "wanted"), [(200, ["a", "b", "c"]), (120, ["b", "a", "c"]), (10, ["b", "a", "c"])]
+)
+def test_a_preset_begins_with_what_there_is_time_for(left_s, wanted):
+    """4 epochs of `a` take 167 s as expected, of `b` 85 s; `c`, the quickest, is surely worse."""
+    near, far = Difference(0.004, -0.02, 0.028), Difference(0.1, 0.05, 0.15)
+    networks = [tried("a"), tried("b", 4.0, 0.796, near), tried("c", 1.0, 0.7, far)]
+    given = make(data="digits", train_epochs=4)
+    advice = Advice("digits", given, FACTS, 1000, networks, [], LearningCurve(()), [], [], 1.0)
+    found = trial_space.put_affordable_first(given, advice, left_s).networks
+    assert [one.candidate.backbone for one in found] == wanted
 
 
 def test_random_weights_that_are_as_good_are_tried_and_measured():

@@ -107,7 +107,9 @@ def _searched(
 ) -> Report | None:
     """The run of the best trial, or of an ensemble of the best."""
     preset, given = options.presets.name, run_options(options)
-    base = replace(given, **advising.first_flags(advice))
+    left_s = time.left_s - budget.reserve_s(advice)
+    advice = trial_space.put_affordable_first(given, advice, left_s)
+    base = replace(given, **dict(advice.networks[0].candidate.flags))
     run = pathlib.Path(given.output.output)
     keeps = MEMBERS if preset == BEST else 1
     kept = budget.reserve_s(advice)

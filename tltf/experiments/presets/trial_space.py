@@ -71,6 +71,29 @@ def make(base: Options, advice: Advice) -> TrialSpace:
     return TrialSpace("; ".join(parts), tuple(first), costs[0], costs[-1])
 
 
+def put_affordable_first(base: Options, advice: Advice, left_s: float) -> Advice:
+    """The advice with a network first that can be fine-tuned in the time.
+
+    It is the best of those that cannot be told from the best and for which the time suffices; where it suffices for
+    none of these, the one that takes the least.
+
+    Args:
+        base: the options of the run.
+        advice: the advice.
+        left_s: seconds for trials.
+    """
+    planner = Planner(base, advice.facts, advice.opponents)
+    costs = {
+        place: planner.run(one, base.train.method, []).expected_s
+        for place, one in enumerate(advice.networks)
+        if place == 0 or one.is_as_good
+    }
+    fitting = [place for place, cost in costs.items() if cost <= left_s]
+    first = fitting[0] if fitting else min(costs, key=lambda place: costs[place])
+    rest = [one for place, one in enumerate(advice.networks) if place != first]
+    return dataclasses.replace(advice, networks=[advice.networks[first], *rest])
+
+
 def _usual_rate(method: str, advice: Advice) -> float:
     """The usual rate of a method, within RATES."""
     rate = defaults.usual_rate(method, advice.facts.modality, True)
