@@ -28,10 +28,7 @@ def service(options: TrainCommandOptions, typed: str = "") -> None:
     with lines.quiet(options.output.quiet):
         command.load_tensorflow(f"reading {recipe.source.text}")
         from tltf.experiments import one_run, round_plan, rounds, steps
-        from tltf.experiments.advice import automatic
         from tltf.experiments.launch import Launch
-        from tltf.experiments.presets import preset_run
-        from tltf.experiments.presets.budget import Budget
 
         run: Callable[..., object] = (
             rounds.run if round_plan.is_asked_for(options, recipe) else one_run.run
@@ -40,10 +37,17 @@ def service(options: TrainCommandOptions, typed: str = "") -> None:
             run = steps.run
         with streams.survive_closed_output(options.output.output):
             if options.presets.name != NONE:
+                from tltf.experiments.presets import preset_run
+                from tltf.experiments.presets.budget import Budget
+
                 budget = Budget(options.presets.budget_s, began)
                 preset_run.run(options, recipe, Launch(typed), budget)
                 return
-            chosen, recipe = automatic.choose_network(run_options(options), recipe)
+            chosen = run_options(options)
+            if chosen.model.backbone == checks.AUTO:
+                from tltf.experiments.advice import automatic
+
+                chosen, recipe = automatic.choose_network(chosen, recipe)
             run(chosen, recipe, launch=Launch(typed))
 
 

@@ -31,7 +31,7 @@ def wise_ft(steps: int = 10, solver: str = "lbfgs", choice: str = "best") -> "In
     Args:
         steps: number of parts of the way, at least 2.
         solver: see `lp_ft`.
-        choice: best or mean.
+        choice: best or mean; a head that is not of one class a row takes the best.
 
     Raises:
         FlagError: fewer than 2 steps, an unknown solver, or an unknown choice.

@@ -86,7 +86,7 @@ class Judges:
                 self.splits[role] = JudgedSplit(
                     upper if cached else whole, opened, labels, core.head
                 )
-                if self.metric == TARGET_RISK:
+                if self.metric == TARGET_RISK and role == VALIDATION:
                     self.features[role] = _features_pass(self.splits[role].forward, core)
         read = self.feed.unlabelled_in_order
         if read and self.metric in OF_TARGET:
@@ -116,7 +116,9 @@ class Judges:
         loss = float(split.head.losses(logits, split.labels).mean())
         if self.metric == MACRO_F1:
             return loss, macro_f1(np.argmax(split.head.scores(logits), axis=1), split.labels)
-        if self.metric == TARGET_RISK:
+        if (
+            self.metric == TARGET_RISK
+        ):  # test rows are the target's own: their loss needs no estimate
             return loss, loss if role == TEST else self._risk(split, logits)
         if self.metric in OF_TARGET:
             return loss, self._of_target(logits if role == TEST else None)

@@ -107,7 +107,7 @@ def _searched(
 ) -> Report | None:
     """The run of the best trial, or of an ensemble of the best."""
     preset, given = options.presets.name, run_options(options)
-    left_s = time.left_s - budget.reserve_s(advice)
+    left_s, advised = time.left_s - budget.reserve_s(advice), advice.networks[0].name
     advice = trial_space.put_affordable_first(given, advice, left_s)
     base = replace(given, **dict(advice.networks[0].candidate.flags))
     run = pathlib.Path(given.output.output)
@@ -122,6 +122,11 @@ def _searched(
         block = _block(preset, advice, time, [*_network_rows(advice), *_trial_rows(found)], why)
         return _train(replace(base, method="probe"), launch, block)
     rows, why = _trial_rows(found), [_why_best(found, found.best), *left_out]
+    if advice.networks[0].name != advised:
+        why.append(
+            f"{advised}, the first network of the advice, would take longer than there was; {advice.networks[0].name} "
+            "cannot be told from it."
+        )
     tried = [*_network_rows(advice), *rows]
     if preset == BEST:
         joined = ensemble_trial.judge(found, MEMBERS, time.left_s - kept)
