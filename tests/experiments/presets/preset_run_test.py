@@ -1,7 +1,9 @@
 """Presets on made-up pictures: one run folder, whose report says what was tried, and a budget that is kept to."""
 
+import dataclasses
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -14,10 +16,16 @@ from tltf.config.options import make
 from tltf.config.preset_options import PresetOptions, TrainCommandOptions
 from tltf.errors import FlagError
 from tltf.evaluation.held_out import Difference
+from tltf.evaluation.learning_curve import LearningCurve
 from tltf.evaluation.report.report import run_report
 from tltf.evaluation.report.tried_block import TriedBlock, TriedRow, sections
+from tltf.experiments.advice import plan
+from tltf.experiments.advice.advising import Advice
+from tltf.experiments.advice.data_facts import DataFacts
+from tltf.experiments.advice.trials import TriedNetwork
 from tltf.experiments.launch import Launch
-from tltf.experiments.presets import budget, ensemble_trial, preset_run
+from tltf.experiments.presets import budget, ensemble_trial, preset_plan, preset_run
+from tltf.experiments.ranking.candidates import Candidate
 from tltf.experiments.search import searching, study, train_trial
 from tltf.experiments.search.trial import COMPLETE, UNFINISHED, Outcome
 from tltf.runs import folder as runs_folder
@@ -146,6 +154,85 @@ def test_without_a_complete_trial_it_is_the_light_head(data, tmp_path, monkeypat
     assert train.main(flags(data, run, budget_minutes=5)) == 0
     assert runs_folder.read_options(run).train.method.startswith("probe")
     assert "No trial has ended" in run_report(run).tried.why[0]
+
+
+class Interrupted(InThisProcess):
+    """Runs one trial, and is interrupted in the next."""
+
+    def __init__(self):
+        self.num_begun = 0
+
+    def __call__(self, options, watch):
+        self.num_begun += 1
+        if self.num_begun > 1:
+            raise KeyboardInterrupt
+        return super().__call__(options, watch)
+
+
+def refuse(what):
+    def called(*_, **__):
+        pytest.fail(f"{what} again")
+
+    return called
+
+
+def test_an_interrupted_preset_goes_on_with_its_advice_and_its_trials(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(budget, "MOST_TRIALS", 2)
+    run, runner = tmp_path / "run", Interrupted()
+    monkeypatch.setattr(searching, "ChildRunner", lambda: runner)
+    assert train.main(flags(data, run, budget_minutes=5)) == 75
+    monkeypatch.setattr(preset_run.advising, "run", refuse("the advice is asked for"))
+
+    # stopped once more, after the choice and before the network is in the run
+    monkeypatch.setattr(searching, "ChildRunner", InThisProcess)
+    with monkeypatch.context() as patch:
+        patch.setattr(preset_run, "take_trial", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert train.main(flags(data, run, budget_minutes=5)) == 75
+    monkeypatch.setattr(searching, "run", refuse("trials are run"))
+    assert train.main(flags(data, run, budget_minutes=60, title="Cows")) == 0
+    tried = run_report(run).tried
+    trials = [row for row in tried.rows if row.judged == "validation"]
+    assert len(trials) == 2 and sum(row.is_chosen for row in trials) == 1
+    assert tried.seconds >= sum(row.seconds for row in tried.rows if row not in tried.rows[1:2])
+    assert (run / "search" / "trials" / "000" / "score.json").exists()
+
+
+def test_an_interrupted_preset_does_not_go_on_with_other_flags(quick, data, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(quick / "advice", run / "advice")
+    assert train.main(flags(data, run, preset="quick", train_epochs="2")) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "begun with other flags (--train_epochs=1, --train_epochs=2)" in said
+
+
+@pytest.mark.parametrize(("left_s", "first"), [(10_000, "good"), (500, "fast")])
+def test_trials_begin_with_the_best_network_that_there_is_time_for(left_s, first):
+    def network(name, accuracy, ms, gap):
+        candidate = Candidate(name, 64, "last")
+        return TriedNetwork(candidate, accuracy, ms, 2.0, 10, 4, "MIT", None, below_best=gap)
+
+    alike, worse = Difference(0.01, -0.02, 0.04), Difference(0.3, 0.2, 0.4)
+    networks = [
+        network("good", 0.9, 60.0, None),
+        network("fast", 0.89, 2.0, alike),
+        network("bad", 0.6, 0.1, worse),
+    ]
+    facts = DataFacts("image", 1000, 100, 200, {"a": 500, "b": 500}, [], [])
+    given = make(data="digits")
+    planned = plan.make(given, facts, networks, [])
+    curve = LearningCurve(())
+    advice = Advice("digits", given, facts, 1000, networks, [], curve, planned, [], 1.0)
+    found = preset_plan.make("good", given, advice, left_s)
+    assert found.network["backbone"] == first
+    assert found.space.first[0]["backbone"] == first and "bad" not in found.space.text
+    told = (
+        "good, 64 px, the first network of the advice, would take longer than there was; fast, 64 px cannot be "
+        "told from it."
+    )
+    assert found.why == ([told] if first == "fast" else [])
+    assert (
+        preset_plan.PresetPlan.from_json(json.loads(json.dumps(dataclasses.asdict(found)))) == found
+    )
 
 
 def test_a_budget_alone_is_good_and_presets_have_their_minutes():

@@ -8,6 +8,7 @@ from typing import Any
 from tltf.config import checks, flagfiles
 from tltf.config.options import Options, replace
 from tltf.config.recipe import Recipe
+from tltf.config.resume import HARMLESS
 from tltf.console import lines
 from tltf.errors import ModelError
 from tltf.evaluation.report.wording import percent
@@ -52,7 +53,7 @@ def write_network(run: pathlib.Path, options: Options, flags: dict[str, Any]) ->
     """Adds to the advice of a run which network it took, and for which flags."""
     path = run / layout.ADVICE / layout.ADVICE_JSON
     content = json.loads(path.read_text(encoding="utf-8"))
-    content |= {GIVEN: _given(options), NETWORK: flags}
+    content |= {GIVEN: given_flags(options), NETWORK: flags}
     page.write_json(path, content)
 
 
@@ -63,13 +64,13 @@ def read_network(run: pathlib.Path, options: Options) -> dict[str, Any] | None:
         return None
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        flags = content[NETWORK] if content[GIVEN] == _given(options) else None
+        flags = content[NETWORK] if content[GIVEN] == given_flags(options) else None
     except (OSError, ValueError, KeyError) as error:
         raise ModelError("cannot be read", place=path, fix="another --output") from error
     return flags
 
 
-def _given(options: Options) -> list[str]:
-    """The flags of a run as texts, but for its folder."""
+def given_flags(options: Options) -> list[str]:
+    """The flags of a run as texts, but for those that do not change what is trained, such as its folder."""
     values = flagfiles.flatten(options)
-    return flagfiles.texts({name: value for name, value in values.items() if name != "output"})
+    return flagfiles.texts({name: value for name, value in values.items() if name not in HARMLESS})

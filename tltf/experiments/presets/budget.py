@@ -23,16 +23,18 @@ class Budget:
 
     Args:
         seconds: for everything.
-        began: time.monotonic() when it began.
+        began: time.monotonic() when this process began with it.
+        earlier_s: seconds that an interrupted process has spent of it.
     """
 
     seconds: float
     began: float = dataclasses.field(default_factory=time.monotonic)
+    earlier_s: float = 0.0
 
     @property
     def spent_s(self) -> float:
         """Seconds that are over."""
-        return time.monotonic() - self.began
+        return time.monotonic() - self.began + self.earlier_s
 
     @property
     def left_s(self) -> float:

@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -71,7 +72,7 @@ def judge(found: Search, most: int, left_s: float) -> JoinedTrials:
         return JoinedTrials(folders, row, "There are too few validation rows to judge an ensemble.")
     gain = held_out.compare(joined, alone)
     has_time = left_s - seconds > COST * seconds
-    pays = gain.is_surely_better and has_time
+    pays = bool(gain.is_surely_better and has_time)
     told = f"{points(gain.value)} points ({points(gain.low)} to {points(gain.high)}) beside the best trial, on folds of validation"
     end = (
         "it is taken"
@@ -91,11 +92,11 @@ def _is_right(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return found
 
 
-def make(joined: JoinedTrials, given: Options, complete: Complete) -> Report:
-    """Makes the ensemble in the folder of the run, and returns its report."""
+def make(members: Sequence[pathlib.Path], given: Options, complete: Complete) -> Report:
+    """Makes the ensemble of some runs in the folder of a run, and returns its report."""
     output = given.output
     options = EnsembleOptions(
-        runs=",".join(map(str, joined.folders)),
+        runs=",".join(map(str, members)),
         output=output.output,
         title=output.title,
         export=output.export,

@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import shutil
+from time import monotonic
 from typing import Any
 
 from tltf.config import checks
@@ -20,8 +21,9 @@ from tltf.experiments import one_run
 from tltf.experiments.advice import advising, page
 from tltf.experiments.advice.advising import Advice
 from tltf.experiments.launch import Launch
-from tltf.experiments.presets import budget, ensemble_trial, trial_space
+from tltf.experiments.presets import budget, ensemble_trial, preset_plan
 from tltf.experiments.presets.budget import Budget
+from tltf.experiments.presets.preset_plan import Choice, PresetPlan
 from tltf.experiments.search import searching, study
 from tltf.experiments.search.searching import Search
 from tltf.experiments.search.trial import TrialRow, best_of
@@ -32,6 +34,21 @@ FEWEST_SECONDS = 120.0
 """Seconds below which a budget is refused: TensorFlow, a report and an export alone take more than half of it."""
 MEMBERS = 3
 """Trials that may be members of an ensemble."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedTrials:
+    """What a search has found.
+
+    Args:
+        search: the search.
+        left_out: what was not tried, in sentences.
+        earlier_s: seconds that interrupted processes spent on it.
+    """
+
+    search: Search
+    left_out: list[str]
+    earlier_s: float
 
 
 def run(
@@ -65,10 +82,16 @@ def run(
         if path is None:
             raise FlagError("is needed", flag="output", fix="--output=RUN")
         _remove_earlier(path, given.output)
-        advice = _advise(given, recipe, path, time)
-        if preset.name == QUICK:
-            return _quick(given, recipe, advice, time, launch)
-        return _searched(options, recipe, advice, time, launch)
+        plan, time = _planned(preset.name, given, recipe, path, time)
+        base = replace(given, **plan.network)
+        choice = preset_plan.read_choice(path)
+        if choice is None:
+            search = None if plan.space is None else _search(base, plan, path, time)
+            choice = _choose(base, plan, search, time)
+            preset_plan.write(path, layout.PRESET_CHOICE, choice)
+        report = _carry_out(choice, base, path, launch)
+        _drop_networks(path / layout.SEARCH)
+        return report
 
 
 def _remove_earlier(run: pathlib.Path, output: OutputOptions) -> None:
@@ -76,6 +99,21 @@ def _remove_earlier(run: pathlib.Path, output: OutputOptions) -> None:
     if output.overwrite or output.resume == "never":
         for name in (layout.ADVICE, layout.SEARCH):
             shutil.rmtree(run / name, ignore_errors=True)
+
+
+def _planned(
+    preset: str, given: Options, recipe: Recipe, run: pathlib.Path, time: Budget
+) -> tuple[PresetPlan, Budget]:
+    """The plan, with the budget less what earlier processes spent: of an interrupted run its own, else that of an advice."""
+    plan = preset_plan.read_plan(run, preset, given)
+    if plan is None:
+        advice = _advise(given, recipe, run, time)
+        plan = preset_plan.make(preset, given, advice, time.left_s)
+        preset_plan.write(run, layout.PRESET_PLAN, plan)
+    else:
+        lines.say("preset", "goes on with what its advice has said")
+        time = dataclasses.replace(time, earlier_s=plan.advice_s)
+    return plan, time
 
 
 def _advise(given: Options, recipe: Recipe, run: pathlib.Path, time: Budget) -> Advice:
@@ -91,86 +129,76 @@ def _advise(given: Options, recipe: Recipe, run: pathlib.Path, time: Budget) -> 
     return found
 
 
-def _quick(
-    given: Options, recipe: Recipe, advice: Advice, time: Budget, launch: Launch
-) -> Report | None:
-    """The run of a light head on the advised network."""
-    method = "probe" if given.train.method == "auto" else given.train.method
-    chosen = replace(given, **advising.first_flags(advice), method=method)
-    why = [f"{advice.networks[0].name} is the first network of the advice, with --method={method}."]
-    block = _block(QUICK, advice, time, _network_rows(advice, is_chosen=True), why)
-    return _train(chosen, launch, block)
-
-
-def _searched(
-    options: TrainCommandOptions, recipe: Recipe, advice: Advice, time: Budget, launch: Launch
-) -> Report | None:
-    """The run of the best trial, or of an ensemble of the best."""
-    preset, given = options.presets.name, run_options(options)
-    left_s, advised = time.left_s - budget.reserve_s(advice), advice.networks[0].name
-    advice = trial_space.put_affordable_first(given, advice, left_s)
-    base = replace(given, **dict(advice.networks[0].candidate.flags))
-    run = pathlib.Path(given.output.output)
-    keeps = MEMBERS if preset == BEST else 1
-    kept = budget.reserve_s(advice)
-    later = kept + (budget.ensemble_s(time.seconds) if preset == BEST else 0.0)
-    found, left_out = _search(base, advice, run / layout.SEARCH, time.left_s - later, keeps)
-    if found.best is None:
-        why = [
-            "No trial has ended within the budget, so this is the tuned light head on the first network."
-        ]
-        block = _block(preset, advice, time, [*_network_rows(advice), *_trial_rows(found)], why)
-        return _train(replace(base, method="probe"), launch, block)
-    rows, why = _trial_rows(found), [_why_best(found, found.best), *left_out]
-    if advice.networks[0].name != advised:
-        why.append(
-            f"{advised}, the first network of the advice, would take longer than there was; {advice.networks[0].name} "
-            "cannot be told from it."
-        )
-    tried = [*_network_rows(advice), *rows]
-    if preset == BEST:
-        joined = ensemble_trial.judge(found, MEMBERS, time.left_s - kept)
-        why.append(joined.why)
-        tried += [joined.row] if joined.row else []
-        if joined.pays:
-            tried = [dataclasses.replace(row, is_chosen=row is joined.row) for row in tried]
-            block = _block(preset, advice, time, tried, why)
-            report: Report | None = ensemble_trial.make(joined, given, _completion(block))
-            _drop_networks(run / layout.SEARCH, found.rows)
-            return report
-    take_trial(layout.trial_folder(run / layout.SEARCH, found.best.number), run)
-    block = _block(preset, advice, time, tried, why)
-    report = _train(replace(base, **found.best.values), launch, block)
-    _drop_networks(run / layout.SEARCH, found.rows)
-    return report
-
-
-def _search(
-    base: Options, advice: Advice, place: pathlib.Path, left_s: float, keep_models: int
-) -> tuple[Search, list[str]]:
-    """`(search, what was left out)` of the advised network, as far as there is time; the first trial is the light head."""
-    left_s, space = max(left_s, 1.0), trial_space.make(base, advice)
+def _search(base: Options, plan: PresetPlan, run: pathlib.Path, time: Budget) -> FinishedTrials:
+    """The trials of the plan, as far as there is time; the first is the light head."""
+    space, is_best = plan.space, plan.preset == BEST
+    assert space is not None
+    later_s = plan.reserve_s + (budget.ensemble_s(time.seconds) if is_best else 0.0)
+    left_s = max(time.left_s - later_s, 1.0)
     count = budget.num_trials(left_s, space.first_s, space.next_s)
     lines.say("search", f"up to {count} trials in {seconds_text(left_s)}")
     values = flag_values(base) | {
-        "output": str(place),
+        "output": str(run / layout.SEARCH),
         "overwrite": False,
         "resume": "auto",
         "space": space.text,
         "trials": count,
         "budget_minutes": left_s / 60,
-        "keep_models": keep_models,
+        "keep_models": MEMBERS if is_best else 1,
         "pruner": "none",
     }
-    chosen = make(SearchOptions, **values)
-    left_out = list[str]()
+    chosen, left_out = make(SearchOptions, **values), list[str]()
     if count == 1 and len(space.first) > 1:
         what, next_s = space.first[1]["method"], seconds_text(space.next_s)
         left_out.append(
             f"{what} was not tried: {next_s} were expected for it, much more than was left."
         )
+    began = monotonic()
     with lines.indented():
-        return searching.run(chosen, finishes=False, first=space.first), left_out
+        found = searching.run(chosen, finishes=False, first=space.first)
+    earlier_s = sum(row.seconds for row in found.rows) - (monotonic() - began)
+    return FinishedTrials(found, left_out, max(earlier_s, 0.0))
+
+
+def _choose(base: Options, plan: PresetPlan, trials: FinishedTrials | None, time: Budget) -> Choice:
+    """What becomes the run: the best trial, an ensemble of the best, or the light head where there is no trial."""
+    if trials is None:
+        method = "probe" if base.train.method == "auto" else base.train.method
+        rows = [*plan.rows[:1], dataclasses.replace(plan.rows[1], is_chosen=True), *plan.rows[2:]]
+        name = plan.network["backbone"]
+        why = [f"{name} is the first network of the advice, with --method={method}."]
+        return Choice({"method": method}, [], _block(plan, time, rows, why))
+    found, rows = trials.search, [*plan.rows, *_trial_rows(trials.search)]
+    time = dataclasses.replace(time, earlier_s=time.earlier_s + trials.earlier_s)
+    if found.best is None:
+        why = [
+            "No trial has ended within the budget, so this is the tuned light head on the first network."
+        ]
+        return Choice({"method": "probe"}, [], _block(plan, time, rows, why))
+    why = [_why_best(found, found.best), *trials.left_out, *plan.why]
+    if plan.preset == BEST:
+        joined = ensemble_trial.judge(found, MEMBERS, time.left_s - plan.reserve_s)
+        why.append(joined.why)
+        rows += [joined.row] if joined.row else []
+        if joined.pays:
+            rows = [dataclasses.replace(row, is_chosen=row is joined.row) for row in rows]
+            return Choice(
+                None, [path.name for path in joined.folders], _block(plan, time, rows, why)
+            )
+    trial = layout.trial_folder(found.folder, found.best.number)
+    return Choice(found.best.values, [trial.name], _block(plan, time, rows, why))
+
+
+def _carry_out(choice: Choice, base: Options, run: pathlib.Path, launch: Launch) -> Report | None:
+    """Makes the run of a choice, from the trials that it names."""
+    complete = _completion(choice.block)
+    trials = [run / layout.SEARCH / layout.TRIALS / name for name in choice.trials]
+    if choice.values is None:
+        return ensemble_trial.make(trials, base, complete)
+    for trial in trials:
+        take_trial(trial, run)
+    chosen = replace(base, **choice.values)
+    return one_run.run(chosen, checks.resolve(chosen), launch=launch, complete=complete)
 
 
 def take_trial(trial: pathlib.Path, run: pathlib.Path) -> None:
@@ -186,12 +214,6 @@ def take_trial(trial: pathlib.Path, run: pathlib.Path) -> None:
             shutil.copy2(item, run / item.name)
 
 
-def _train(chosen: Options, launch: Launch, block: TriedBlock) -> Report | None:
-    """The run of some options, with what was tried in its report."""
-    recipe = checks.resolve(chosen)
-    return one_run.run(chosen, recipe, launch=launch, complete=_completion(block))
-
-
 def _completion(block: TriedBlock) -> one_run.Complete:
     def complete(report: Report, _: dict[str, Any]) -> Report:
         return dataclasses.replace(report, tried=block)
@@ -199,33 +221,15 @@ def _completion(block: TriedBlock) -> one_run.Complete:
     return complete
 
 
-def _drop_networks(search: pathlib.Path, rows: list[TrialRow]) -> None:
+def _drop_networks(search: pathlib.Path) -> None:
     """Removes the networks of trials; their scores and logs stay."""
-    for row in rows:
-        trial = layout.trial_folder(search, row.number)
+    for trial in search.glob(f"{layout.TRIALS}/*"):
         for name in (layout.CHECKPOINTS, layout.MODEL):
             shutil.rmtree(trial / name, ignore_errors=True)
 
 
-def _block(
-    preset: str, advice: Advice, time: Budget, rows: list[TriedRow], why: list[str]
-) -> TriedBlock:
-    first = TriedRow("advice: all of the following networks", advice.seconds)
-    return TriedBlock(preset, time.seconds, time.spent_s, [first, *rows], why, advice.warnings)
-
-
-def _network_rows(advice: Advice, *, is_chosen: bool = False) -> list[TriedRow]:
-    """The networks of the advice; each with the seconds of the pass and the heads."""
-    return [
-        TriedRow(
-            f"{one.name}, a light head",
-            one.ms_per_example / 1000 * advice.num_looked_at + one.head_s,
-            one.accuracy,
-            "folds of training",
-            is_chosen=is_chosen and place == 0,
-        )
-        for place, one in enumerate(advice.networks)
-    ]
+def _block(plan: PresetPlan, time: Budget, rows: list[TriedRow], why: list[str]) -> TriedBlock:
+    return TriedBlock(plan.preset, time.seconds, time.spent_s, rows, why, plan.warnings)
 
 
 def _trial_rows(found: Search) -> list[TriedRow]:

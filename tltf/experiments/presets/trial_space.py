@@ -1,6 +1,7 @@
 """What the trials of a preset try: methods and rates of the advised network, and another network that is as good."""
 
 import dataclasses
+from typing import Any
 
 from tltf.config import call_strings, defaults
 from tltf.config.catalogs import METHODS
@@ -32,6 +33,11 @@ class TrialSpace:
     first: tuple[dict[str, FlagValue], ...]
     first_s: float
     next_s: float
+
+
+def from_json(values: dict[str, Any]) -> TrialSpace:
+    """The TrialSpace of plain JSON."""
+    return TrialSpace(**values | {"first": tuple(values["first"])})
 
 
 def make(base: Options, advice: Advice) -> TrialSpace:
