@@ -52,14 +52,11 @@ def measure(case, count, draw, method, flags):
 
 def main():
     """Measures what is missing and prints the table."""
-    few_shot.CASES.clear()
-    few_shot.CASES.update(DATA)
-    few_shot.TITLES.update({name: name for name in DATA})
     made = few_label_runs.parser(__doc__, "runs/few_label_choice", "25", METHODS)
     made.set_defaults(only=",".join(DATA))
     options = made.parse_args()
     plain = (few_label_runs.PROBE,)
-    found = few_label_runs.Measurements(options, "few_label_choice.jsonl", measure, plain)
+    found = few_label_runs.Measurements(options, "few_label_choice.jsonl", measure, plain, DATA)
     header = ["data", "labels a class", "method", "draws", "test accuracy", "- probe, points", "s"]
     print(found.table(header, lambda case: options.methods.split(";")))
 

@@ -6,10 +6,12 @@ read the others too. All methods of a draw are trained on the same rows and judg
 
 import argparse
 import dataclasses
+import gc
 import pathlib
 import time
 
 import few_shot
+import keras
 import measuring
 import numpy as np
 import tensorflow as tf
@@ -34,21 +36,19 @@ class Case:
 
     Args:
         folder: of the run that computes the features.
-        name: a key of few_shot.CASES.
+        name: a key of the cases.
+        cases: name -> flags of its run.
     """
 
-    def __init__(self, folder, name):
-        self.name = name
-        self.pool, self.features, self.test, self.judged = few_shot.features_of(folder, name)
+    def __init__(self, folder, name, cases):
+        self.name, self.given = name, keywords(cases[name])
+        found = few_shot.features_of(folder, name, cases)
+        self.pool, self.features, self.test, self.judged = found
         self.labels = np.asarray(self.test.labels)
 
     def draw(self, count, draw):
         """int64[N]: the rows of the pool that a draw trains on."""
         return few_shot.rows_of(self.pool, count, draw)
-
-    def flags(self):
-        """The flags of the case as keywords of `make`."""
-        return keywords(few_shot.CASES[self.name])
 
     def light_answers(self, rows, draw):
         """int64[M]: the answers of the tuned light head of some rows to the test rows."""
@@ -70,7 +70,7 @@ class Case:
         parts = {"train": self.pool.take(rows), "test": self.test}
         if validation is not None:
             parts["validation"] = self.pool.take(validation)
-        given = {**self.flags(), "method": method, "baseline": "none", **flags}
+        given = {**self.given, "method": method, "baseline": "none", **flags}
         if reads_others:
             parts[UNLABELLED] = dataclasses.replace(self.pool, label_fields={})
             given |= {"split": "given", "unlabelled_data": given["data"]}
@@ -131,10 +131,11 @@ class Measurements:
         measure: (Case, labels a class, draw, method, flags) -> int64[M] answers to the test rows, or the
             dict of a row where the method is measured elsewhere.
         plain: the methods whose rows do not change with --flags and --name.
+        cases: name -> flags of its run.
     """
 
-    def __init__(self, options, file, measure, plain):
-        self.options, self.measure, self.plain = options, measure, plain
+    def __init__(self, options, file, measure, plain, cases=few_shot.CASES):
+        self.options, self.measure, self.plain, self.cases = options, measure, plain, cases
         self.folder = pathlib.Path(options.folder).resolve()
         self.notebook = measuring.Notebook(self.folder / file)
         self.flags, self.opened = keywords(options.flags.split()), {}
@@ -157,7 +158,9 @@ class Measurements:
 
     def _made(self, case, count, draw, method):
         if case not in self.opened:
-            self.opened[case] = Case(self.folder, case)
+            self.opened[case] = Case(self.folder, case, self.cases)
+        keras.backend.clear_session()
+        gc.collect()  # the network of the row before
         began, opened = time.perf_counter(), self.opened[case]
         cpu = time.process_time()
         found = self.measure(opened, count, draw, method, self.flags)
@@ -182,7 +185,7 @@ class Measurements:
                     if found:
                         name = f"`{self.name_of(method)}`"
                         cells = cells_of(found, None if method == PROBE else base)
-                        lines.append([few_shot.TITLES[case], str(count), name, *cells])
+                        lines.append([few_shot.TITLES.get(case, case), str(count), name, *cells])
                         print(*lines[-1], sep=" | ", flush=True)
         return measuring.table(header, lines)
 

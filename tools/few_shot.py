@@ -41,11 +41,11 @@ TITLES = {
 HEADS = [AUTO, *families.FAMILIES]
 
 
-def features_of(folder, case):
-    """`(training pool, its features, test part, its features)` of a case; computed once in a folder."""
+def features_of(folder, case, cases=CASES):
+    """`(training pool, its features, test part, its features)` of one of the cases; computed once in a folder."""
     also = ["--method=linear_probe(solver=lbfgs)", "--split=holdout(validation=0)"]
     also += ["--noexport", "--baseline=none", "--explain=none"]
-    measuring.train(folder, case, *CASES[case], *also)
+    measuring.train(folder, case, *cases[case], *also)
     parts, kept = run_data.load_parts(str(folder / case)), folder / f"{case}.npz"
     if not kept.exists():
         trained = loading.load(str(folder / case))
