@@ -1,5 +1,6 @@
 """The training of a trial: it leaves its score, does not look at the test split, and `tltf.train` goes on with it."""
 
+import functools
 import json
 import pathlib
 
@@ -11,7 +12,7 @@ from tltf.config.options import make, replace
 from tltf.errors import DataError
 from tltf.experiments import one_run, rounds
 from tltf.experiments.search import best, study, train_trial
-from tltf.experiments.search.trial import COMPLETE, Score, TrialRow
+from tltf.experiments.search.trial import COMPLETE, TrialRow
 from tltf.runs import folder as runs_folder
 from tltf.training import judges
 
@@ -136,43 +137,37 @@ def test_the_flag_metric_says_what_trials_are_judged_by():
     assert (name, is_error) == ("macro_f1", False) and value == pytest.approx((4 / 5 + 2 / 3) / 2)
 
 
-def test_the_kept_epoch_is_known_where_all_epochs_are_of_one_phase():
+def test_the_kept_epoch_is_that_with_the_numbers_of_the_model():
     def epoch(number, value, loss=1.0, phase="full"):
         return {"phase": phase, "epoch": number, "val_accuracy": value, "val_loss": loss}
 
+    kept = functools.partial(train_trial.kept_epoch, metric="accuracy")
     rows = [epoch(1, 0.5), epoch(2, 0.7, 0.4), epoch(3, 0.7, 0.3), epoch(4, 0.6)]
-    assert train_trial.kept_epoch(rows, "accuracy", False) == 3
-    assert train_trial.kept_epoch(rows, "accuracy", True) == 1
-    assert train_trial.kept_epoch([*rows, epoch(1, 0.9, phase="last")], "accuracy", False) is None
+    assert kept(rows, value=0.7, loss=0.3) == 3 and kept(rows, value=0.7, loss=0.4) == 2
+    assert kept(rows, value=0.6, loss=1.0) == 4, "--keep=last"
+    assert kept(rows, value=0.72, loss=0.29) is None, "a mix of weights"
+    assert kept([*rows, epoch(1, 0.9, phase="last")], value=0.9, loss=1.0) is None
     solved = {"phase": "solve", "penalty": 1.0, "val_accuracy": 0.9, "val_loss": 0.1}
-    assert train_trial.kept_epoch([solved, *rows], "accuracy", False) == 3
-    assert train_trial.kept_epoch([solved], "accuracy", False) is None
-
-
-def test_it_is_trained_again_on_validation_rows_too(trial, tmp_path):
-    row = TrialRow(0, COMPLETE, {}, Score(0.9, 0.1, "accuracy", best_epoch=1))
-    chosen = replace(best.on_all_rows(trial, row), output=str(tmp_path / "all"))
-    assert chosen.data.split == "holdout(train_on_validation=true)"
-    assert chosen.train.train_epochs == 1
-    counts = one_run.run(chosen).data.splits
-    before = json.loads((pathlib.Path(trial.output.output) / "report.json").read_text())["data"]
-    sizes = {role: split["num_examples"] for role, split in before["splits"].items()}
-    assert counts["train"].num_examples == sizes["train"] + sizes["validation"]
-    assert counts["test"].num_examples == sizes["test"] and "validation" not in counts
+    assert kept([solved, *rows], value=0.7, loss=0.3) == 3
+    assert kept([solved, *rows], value=0.9, loss=0.1) == 0, (
+        "no epoch was better than the solved head"
+    )
+    assert kept([solved], value=0.9, loss=0.1) is None
 
 
 @pytest.mark.parametrize(
-    ("split", "all_rows"),
+    ("more", "epoch"),
     [
-        (
-            "holdout(test=.3, validation=.2)",
-            "holdout(test=.3, validation=.2, train_on_validation=true)",
-        ),
-        ("given", "holdout(train_on_validation=true)"),
-        ("kfold(folds=3, fold=-1)", "holdout(train_on_validation=true, test=0.0)"),
+        ({"method": "lp_ft", "learning_rate": 3.0}, 0),
+        ({"keep": "last", "learning_rate": 0.05}, 2),
     ],
 )
-def test_the_split_of_all_rows(split, all_rows):
-    assert (
-        best.split_without_validation(split).replace("0.3", ".3").replace("0.2", ".2") == all_rows
-    )
+def test_the_best_is_trained_again_for_as_long_as_its_weights_were(data, tmp_path, more, epoch):
+    """A rate of 3 spoils the solved head; with the last epoch kept all of them are trained again."""
+    chosen = make(**(FLAGS | {"data": data, "output": str(tmp_path / "000"), "seed": 3} | more))
+    train(chosen)
+    score = study.read_score(tmp_path / "000")
+    assert score.best_epoch == epoch
+    again = best.on_all_rows(chosen, TrialRow(0, COMPLETE, {}, score, (), 1.0, ""))
+    assert again.train.method == (best.SOLVED if epoch == 0 else chosen.train.method)
+    assert again.train.train_epochs == 2

@@ -13,6 +13,9 @@ from tltf.experiments.search.wording import score_text
 from tltf.runs import folder as runs_folder
 from tltf.runs import layout
 
+SOLVED = "linear_probe(solver=lbfgs)"
+"""What trains the start of a solved head alone."""
+
 
 def finish(folder: pathlib.Path, options: Options, row: TrialRow, *, retrains: bool) -> list[str]:
     """Writes best.flags, evaluates the best trial and trains it again where asked; what could not be done.
@@ -75,7 +78,8 @@ def write_flags(path: pathlib.Path, options: Options, row: TrialRow) -> None:
 def on_all_rows(options: Options, row: TrialRow) -> Options:
     """The options that train on training and validation rows: without validation the last epoch is kept.
 
-    Where the trial kept one epoch of all, that is how many epochs are trained.
+    Where the trial kept one epoch of all, that is how many epochs are trained; where it kept its solved head, that is
+    all that is trained.
     """
     values: dict[str, FlagValue] = {
         "split": split_without_validation(options.data.split),
@@ -84,8 +88,11 @@ def on_all_rows(options: Options, row: TrialRow) -> Options:
         "early_stopping_epochs": 0,
         "metric": "auto",
     }
-    if row.score and row.score.best_epoch:
-        values["train_epochs"] = row.score.best_epoch
+    kept = row.score.best_epoch if row.score else None
+    if kept == 0:
+        values["method"] = SOLVED
+    elif kept is not None:
+        values["train_epochs"] = kept
     return replace(options, **values)
 
 

@@ -8,6 +8,7 @@ a checkpoint, when its standard input is closed, which happens when the process 
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import signal
@@ -26,6 +27,8 @@ from tltf.experiments.search.trial import Score
 from tltf.files import atomic_files
 from tltf.runs import layout
 
+SAME = 1e-4
+"""How far the numbers of an epoch and of the model that it left may differ, by rounding."""
 KILLED_FIRST = 500
 """What Linux adds to the score by which it chooses the process that is killed where memory runs out."""
 
@@ -98,20 +101,36 @@ def score_of(result: Any) -> Score:
     if logits is None:
         logits = trained.logits(part, trained.eval_batch_size)
     name, is_error, value, loss = judges.judge_logits(head, logits, part.labels, metric)
-    return Score(value, loss, name, is_error, len(part), kept_epoch(history, name, is_error))
+    return Score(value, loss, name, is_error, len(part), kept_epoch(history, name, value, loss))
 
 
-def kept_epoch(history: list[dict[str, Any]], metric: str, lower_is_better: bool) -> int | None:
-    """The epoch that was best on validation, from 1; None where not all epochs are of one phase."""
+def kept_epoch(history: list[dict[str, Any]], metric: str, value: float, loss: float) -> int | None:
+    """The epoch whose weights the model has, from 1; 0 for a solved start that no epoch was better than.
+
+    It is the one with the model's own score and loss on validation. None where there is none, such as for a mix of
+    weights, or where it does not say how long to train, as epochs are of several phases.
+
+    Args:
+        history: the rows of the training's log.
+        metric: of the score.
+        value: score of the model.
+        loss: of the model.
+    """
+
+    def is_kept(row: dict[str, Any]) -> bool:
+        own, own_loss = row.get(f"val_{metric}"), row.get("val_loss")
+        if own is None or (own_loss is None and metric != "loss"):
+            return False
+        near = [(own, value)] if own_loss is None else [(own, value), (own_loss, loss)]
+        return all(math.isclose(one, other, rel_tol=SAME, abs_tol=SAME) for one, other in near)
+
     epochs = [row for row in history if row.get("penalty") is None and "candidate" not in row]
     if not epochs or len({row.get("phase") for row in epochs}) > 1:
         return None
-    sign = -1 if lower_is_better else 1
-    judged = [row for row in epochs if row.get(f"val_{metric}") is not None]
-    if not judged:
-        return None
-    best = max(judged, key=lambda row: (sign * row[f"val_{metric}"], -(row["val_loss"] or 0.0)))
-    return int(best["epoch"])
+    if found := [row for row in epochs if is_kept(row)]:
+        return int(min(found, key=lambda row: abs((row.get("val_loss") or loss) - loss))["epoch"])
+    is_start = any(is_kept(row) for row in history if row.get("penalty") is not None)
+    return 0 if is_start else None
 
 
 def _end_with_parent() -> None:

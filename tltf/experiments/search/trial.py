@@ -21,7 +21,7 @@ class Score:
         metric: name of the metric.
         lower_is_better: whether it is an error.
         num_rows: the number of validation rows.
-        best_epoch: the epoch whose weights were kept, from 1; None where that is not one epoch.
+        best_epoch: the epoch whose weights were kept, from 1; 0 for a solved start; None where that is not one epoch.
     """
 
     value: float
