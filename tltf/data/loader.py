@@ -26,6 +26,7 @@ def load(
     target: str = "class",
     flag: str = "data",
     needs_labels: bool = True,
+    leaves_out_unlabelled: bool = False,
 ) -> Source:
     """The Source that a call string of --data names, checked and counted.
 
@@ -37,13 +38,15 @@ def load(
         target: name of the kind of labels that labels are read as; the head's `target`.
         flag: name of the flag that names it.
         needs_labels: whether images must be in folders of classes.
+        leaves_out_unlabelled: whether a row of a table with an empty label is left out, and is no bad row.
 
     Raises:
         FlagError: a source, an argument, a path or a column is unknown.
         DataError: the data cannot be used.
         StorageError: a packaged sample cannot be fetched.
     """
-    settings = LoadSettings(seed, scan or ScanOptions(), least_classes, target, needs_labels)
+    given = seed, scan or ScanOptions(), least_classes, target, needs_labels, leaves_out_unlabelled
+    settings = LoadSettings(*given)
     source = call_strings.pick(SOURCES, text, flag=flag).build(settings)
     return source if source.labels is None else source.convert_labels(target)
 
@@ -55,6 +58,7 @@ def load_labelled(
     seed: int = 0,
     scan: ScanOptions | None = None,
     least_classes: int = 2,
+    leaves_out_unlabelled: bool = False,
 ) -> Source:
     """The labelled Source that a call of --data names, with its classes in the order of a head's outputs.
 
@@ -64,6 +68,7 @@ def load_labelled(
         seed: see `load`.
         scan: see `load`.
         least_classes: see `load`.
+        leaves_out_unlabelled: see `load`; not for several tasks.
 
     Raises:
         FlagError: the data has no labels, or as `load` and `order_classes` say.
@@ -80,7 +85,14 @@ def load_labelled(
     if isinstance(head, TaskCalls):
         return _load_tasks(call, head, seed, scan or ScanOptions(), least_classes)
     target = label_kind_of(head)
-    source = load(call, seed=seed, scan=scan, least_classes=least_classes, target=target)
+    source = load(
+        call,
+        seed=seed,
+        scan=scan,
+        least_classes=least_classes,
+        target=target,
+        leaves_out_unlabelled=leaves_out_unlabelled,
+    )
     require_labels(source)
     return order_classes(source, head)
 
@@ -138,7 +150,11 @@ def load_parts(options: Options, recipe: DataRecipe, looks_near: bool = False) -
         DataError: the data or the splits cannot be used.
     """
     source = load_labelled(
-        recipe.source, recipe.head, seed=options.runtime.seed, scan=options.data.scan
+        recipe.source,
+        recipe.head,
+        seed=options.runtime.seed,
+        scan=options.data.scan,
+        leaves_out_unlabelled=is_read_twice(recipe),
     )
     if options.data.limit:
         source = fewer_rows.limit_rows(source, options.data.limit, options.runtime.seed)
@@ -146,6 +162,15 @@ def load_parts(options: Options, recipe: DataRecipe, looks_near: bool = False) -
     if looks_near:
         parts = parts.with_scan(near_duplicates.find_near_duplicates(source, parts))
     return _with_more_rows(parts, options, recipe)
+
+
+def is_read_twice(recipe: DataRecipe) -> bool:
+    """Whether --data and --unlabelled_data are one table, in which only some rows have a label."""
+    own, other = recipe.source, recipe.unlabelled
+    if other is None or isinstance(own, DataCalls):
+        return False
+    path = own.kwargs.get("path")
+    return bool(path) and (own.name, path) == (other.name, other.kwargs.get("path"))
 
 
 def _with_more_rows(parts: Splits, options: Options, recipe: DataRecipe) -> Splits:
@@ -160,7 +185,7 @@ def _with_more_rows(parts: Splits, options: Options, recipe: DataRecipe) -> Spli
         raise FlagError(what, flag=given[0], fix="--head=classify")
 
     def read(call: Call[Row], flag: str) -> Source:
-        if flag == "unlabelled_data" and call.kwargs.get("label") and "label" not in call.written:
+        if flag == "unlabelled_data" and call.kwargs.get("label"):
             call = call.change(label="")
         return load(
             call,

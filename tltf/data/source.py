@@ -34,6 +34,8 @@ class LoadSettings:
         least_classes: smallest number of classes; one is enough to evaluate on.
         target: the kind of labels that labels are read as, a name of label_kinds.KINDS.
         needs_labels: whether rows without labels are faulty where the place of a file gives its label.
+        leaves_out_unlabelled: whether a row with an empty label is left out and is no bad row, as the run
+            reads it elsewhere as a row without a label.
     """
 
     seed: int = 0
@@ -41,6 +43,7 @@ class LoadSettings:
     least_classes: int = 2
     target: str = label_kinds.CLASS
     needs_labels: bool = True
+    leaves_out_unlabelled: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

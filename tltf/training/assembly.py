@@ -12,7 +12,8 @@ import tensorflow as tf
 from tltf.config import checks as config_checks
 from tltf.config import defaults
 from tltf.config.call_strings import Call
-from tltf.config.catalogs.row import HeadRow
+from tltf.config.catalogs import METHODS
+from tltf.config.catalogs.row import HeadRow, MethodRow
 from tltf.config.options import Options, replace
 from tltf.config.paths import HEAD_STARTS, SOLVED
 from tltf.config.recipe import Recipe
@@ -95,6 +96,7 @@ def assemble(
     _require_loss(core, options.train, method.phases(core))
     _require_choices(core, options.train, recipe, parts)
     _warn_of_norm(norm, method.phases(core))
+    _warn_of_unread_rows(method_call, parts)
     return TransferModel(core, prepared, training.class_names, options, parts, recipe), method
 
 
@@ -240,6 +242,19 @@ def _warn_of_norm(norm: str, phases: Sequence[Phase]) -> None:
         return
     why = "the head alone is trained" if not tuned else f"the method has norm={', '.join(others)}"
     warnings.warn(f"--norm={norm} is overruled: {why}", stacklevel=3)
+
+
+def _warn_of_unread_rows(method: Call[MethodRow], parts: Splits | dict[str, Source]) -> None:
+    """Warns where rows of --unlabelled_data are given to a method that learns from labelled rows alone."""
+    rows = parts.get(UNLABELLED)
+    if rows is None or (method.row and UNLABELLED in method.row.reads):
+        return
+    others = ", ".join(name for name, row in METHODS.items() if UNLABELLED in row.reads)
+    warnings.warn(
+        f"{method.name} learns from labelled rows alone, so that the {len(rows):,} rows of --unlabelled_data are not "
+        f"used; methods that use them: {others}",
+        stacklevel=3,
+    )
 
 
 def _unsolvable(core: Core, loss: str) -> FlagError | None:

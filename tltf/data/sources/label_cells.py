@@ -27,15 +27,18 @@ class LabelReader:
         column: name of the column, or names of several columns joined with `|`; empty without labels.
         target: the kind of labels, a name of label_kinds.KINDS.
         separator: what stands between several labels in a cell; empty for `|`.
+        leaves_out_empty: whether a row with an empty label is left out, and is no bad row.
     """
 
-    def __init__(self, column: str, target: str, separator: str = "") -> None:
+    def __init__(
+        self, column: str, target: str, separator: str = "", *, leaves_out_empty: bool = False
+    ) -> None:
         self.kind = label_kinds.KINDS[target]
         """The kind of the labels: that of `target`, or another where they stand in several columns."""
         self._column, self._is_several = column, target == label_kinds.LABELS
         self._is_class = target == label_kinds.CLASS
         self._is_counted = self._is_class or self._is_several
-        self._separator = separator
+        self._separator, self._leaves_out_empty = separator, leaves_out_empty
         self._columns = [column] if column else []
         self._texts: collections.Counter[str] = collections.Counter()
         self._has_several = False
@@ -84,7 +87,8 @@ class LabelReader:
             raise self._list_error(value, row_id)
         name = self._read_cell(value, 1)
         if name is None:
-            scan.skip(row_id, "has no label")
+            leave_out = scan.exclude if self._leaves_out_empty else scan.skip
+            leave_out(row_id, "has no label")
         return name
 
     def read_cells(

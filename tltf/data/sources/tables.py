@@ -242,7 +242,12 @@ def _table(
     root = os.path.commonpath([os.path.abspath(file.parent) for file, _ in files])
     if request.root:
         root = os.path.abspath(row_scan.existing_path(request.root))
-    label = LabelReader(request.label, settings.target, request.label_separator)
+    label = LabelReader(
+        request.label,
+        settings.target,
+        request.label_separator,
+        leaves_out_empty=settings.leaves_out_unlabelled,
+    )
     reader = RecordReader(request, label, root, scan, settings.scan.follow_links)
     rows = _new_rows(request, has_roles=None not in paths)
     with Progress("reading", None, "rows", after_s=SHOWN_AFTER_S) as progress:
