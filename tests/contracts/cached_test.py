@@ -57,7 +57,7 @@ CASES = [
     ("images", "dan(hidden=0)"),
     ("images", "afn(hidden=0)"),
     ("images", "mcc(hidden=0)"),
-    ("images", "shot"),
+    ("images", "shot(last_groups=1)"),
     ("images", "self_training(rounds=2)"),
     ("images", "label_propagation(neighbors=5)"),
     ("images", "align(rounds=2)"),

@@ -276,7 +276,7 @@ METHODS = {
     "dan": ["dan(hidden=16)"],
     "afn": ["afn(hidden=16)"],
     "mcc": ["mcc(hidden=16)"],
-    "shot": ["shot"],
+    "shot": ["shot(last_groups=1)"],
     "adabn": ["adabn"],
     "self_training": ["self_training(rounds=2)"],
     "label_propagation": ["label_propagation(neighbors=5)"],

@@ -60,7 +60,7 @@ SEVERAL_PHASES = [
     "mcc(hidden=16)",
 ]
 
-HEAD_IS_KEPT = ["shot"]
+HEAD_IS_KEPT = ["shot(last_groups=1)"]
 """Cases of methods that train the layers below the head alone."""
 
 

@@ -80,7 +80,7 @@ class ClassConfusion(TwoDomainsMethod):
         return (tf.reduce_sum(confusion) - tf.linalg.trace(confusion)) / num_classes
 
 
-def shot(weight: float = 0.3, last_groups: int = 1) -> "SourceFree":
+def shot(weight: float = 0.3, last_groups: int = 0) -> "SourceFree":
     """A method that fits the features of a finished run to a target; the output layer stays as it is.
 
     mean_i H(p_i) - H(mean_i p_i) + w * mean_i -log p_i[y_i], p the predictions of the target's rows and H
@@ -120,7 +120,8 @@ class SourceFree(PenaltyMethod):
         hidden = [HEAD] if len(core.groups[-1].layers) > 1 else []
         if not (hidden or self.last_groups):
             what = (
-                "the run's head has no hidden layer, so that with last_groups=0 nothing is trained"
+                "the run's head has no hidden layer, so that with last_groups=0 nothing is trained; give the run a "
+                "head such as classify(hidden=256)"
             )
             raise FlagError(what, flag="method", fix="--method='shot(last_groups=1)'")
         trained = names[len(names) - self.last_groups :]

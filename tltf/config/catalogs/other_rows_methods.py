@@ -59,7 +59,7 @@ OTHER_ROWS_METHODS = {
     ),
     "shot": MethodRow(
         "tltf.methods.target_predictions:shot",
-        {"weight": 0.3, "last_groups": 1},
+        {"weight": 0.3, "last_groups": 0},
         "fits the features of a run to --target_data without rows of its source; the output layer stays",
         title="SHOT",
         paper="Liang et al. 2020, arXiv:2002.08546",
