@@ -5,7 +5,8 @@
 Each case computes the features of its rows once. Of a seed come the order of the steps and the draws of the
 memory; every method trains a linear head on the same rows, by the same code as a run. Settings are chosen on
 the validation rows of all steps under other seeds than those that are reported. Prints means over seeds with
-Student's 95% intervals, on test rows. Measurements are kept in FOLDER/continual.jsonl.
+Student's 95% intervals, on test rows, and the accuracy matrices of some methods: a row is what each step had right after
+that step was learned. Measurements are kept in FOLDER/continual.jsonl.
 """
 
 import argparse
@@ -58,6 +59,8 @@ TITLES = {
 LOGISTIC = "probe(family=logistic)"
 RATES = (0.001, 0.01)
 NUM_EPOCHS, BATCH = 20, 32
+SHOWN = ("ewc", "replay, 500 by herding", "ncm")
+"""Methods whose accuracy matrices are printed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -358,6 +361,17 @@ def cell(values):
     return f"{100 * np.mean(values):.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
+def matrix_table(title, rows):
+    """The table of the mean accuracy matrix of a method over seeds, in percent; empty where a class is not known yet."""
+    values = 100 * np.mean([np.array(row["accuracies"], float) for row in rows], axis=0)
+    count = len(values)
+    cells = [
+        [f"{title}, after step {step + 1}", *("" if np.isnan(v) else f"{v:.1f}" for v in own)]
+        for step, own in enumerate(values)
+    ]
+    return measuring.table(["", *(f"step {step + 1}" for step in range(count))], cells)
+
+
 def main():
     """Measures what is missing and prints a table for each case."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -376,13 +390,15 @@ def main():
         "forward_transfer",
     )
     for name in options.only.split(","):
-        case, table = Case(folder, name, notebook), []
+        case, table, matrices = Case(folder, name, notebook), [], []
         for title, ways in WAYS.items():
             way = case.choose(ways, range(101, 101 + options.tune))
             found = [case.get(way, "test", seed) for seed in range(1, 1 + options.seeds)]
             cells = [cell([row[measure_] for row in found]) for measure_ in measures]
             told = f"{way.method}, rate {way.rate:g}" if len(ways) > 1 else way.method
             table.append([title, *cells, told])
+            if title in SHOWN:
+                matrices.append(matrix_table(title, found))
         print(TITLES[name], end="\n\n")
         header = [
             "method",
@@ -393,7 +409,7 @@ def main():
             "forward transfer",
             "chosen",
         ]
-        print(measuring.table(header, table), end="\n\n")
+        print(measuring.table(header, table), *matrices, sep="\n\n", end="\n\n")
 
 
 if __name__ == "__main__":
