@@ -9,6 +9,7 @@ from tltf import rank
 from tltf.config import checks, options
 from tltf.config.rank_options import RankOptions
 from tltf.data import loader
+from tltf.errors import StorageError
 from tltf.experiments.ranking import candidates, page, ranking
 from tltf.experiments.ranking.candidates import Candidate
 from tltf.heads.light import choice, families
@@ -131,6 +132,30 @@ def test_rows_are_drawn_from_every_class(data):
     rows = ranking.drawn_rows(source, chosen)
     assert sorted(np.bincount(rows.labels).tolist()) == [7, 7, 7]
     assert ranking.drawn_rows(source, options.make(RankOptions, data=data, rows=90)) is source
+
+
+def test_a_network_that_is_out_of_reach_is_named_and_the_others_are_ranked(
+    data, tmp_path, monkeypatch, capsys
+):
+    assemble, (deep, flat) = candidates.assembly.assemble, NETWORKS.split("|")
+    unreachable = {deep}
+
+    def out_of_reach(own, *given):
+        if own.model.backbone in unreachable:
+            raise StorageError("its package cannot be downloaded")
+        return assemble(own, *given)
+
+    monkeypatch.setattr(candidates.assembly, "assemble", out_of_reach)
+    flags = [f"--data={data}", f"--backbones={NETWORKS}", "--image_sizes_px=16", "--rows=40"]
+    flags += [f"--output={tmp_path}", "--quiet"]
+    assert rank.main(flags) == 0
+    saved = json.loads((tmp_path / "ranking.json").read_text())
+    assert [one["candidate"]["backbone"] for one in saved["networks"]] == [flat]
+    note = f"{deep} was not tried: its package cannot be downloaded."
+    assert note in saved["notes"] and note in " ".join(capsys.readouterr().out.split())
+    unreachable.add(flat)
+    assert rank.main(flags) == 3
+    assert "no network could be tried" in " ".join(capsys.readouterr().err.split())
 
 
 def test_numbers_and_sizes_in_words_are_refused(data, capsys):

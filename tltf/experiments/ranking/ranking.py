@@ -89,7 +89,7 @@ def run(options: RankOptions) -> Ranking:
 
     Raises:
         FlagError: the labels are not one class a row, or a network does not take the rows.
-        DataError: the data cannot be read.
+        DataError: the data cannot be read, or the weights of every network are out of reach.
     """
     first = replace(options, backbone=options.ranking.backbones.split("|")[0].strip())
     recipe = checks.resolve(first, needs_output=False)
@@ -97,12 +97,18 @@ def run(options: RankOptions) -> Ranking:
         what = f"ranks networks for one class a row, not for {recipe.head.text}"
         raise FlagError(what, flag="head", fix="--head=classify")
     rows = drawn_rows(loader.training_parts(first, recipe)["train"], options)
-    networks = []
-    for found in candidates.features_of(
+    networks, notes = list[RankedNetwork](), list[str]()
+    for found in candidates.tried_features(
         options, recipe, rows, candidates.backbones_of(options, rows.modality)
     ):
+        if isinstance(found, str):
+            notes.append(found)
+            lines.say("network", found)
+            continue
         networks.append(score(found, rows, options.runtime.seed))
         lines.say("network", _told(networks[-1]))
+    if not networks:
+        raise candidates.none_tried(notes)
     sort_by = options.ranking.sort_by
     networks.sort(key=lambda one: -_known(one, sort_by))
     return Ranking(
@@ -111,7 +117,7 @@ def run(options: RankOptions) -> Ranking:
         recipe.source.text,
         len(rows),
         len(rows.class_names),
-        _notes(networks, sort_by),
+        [*notes, *_notes(networks, sort_by)],
     )
 
 
