@@ -11,7 +11,7 @@ from tltf.config.rank_options import RankOptions
 from tltf.data import loader
 from tltf.errors import StorageError
 from tltf.experiments.ranking import candidates, page, ranking
-from tltf.experiments.ranking.candidates import Candidate
+from tltf.experiments.ranking.candidates import Candidate, CandidateFeatures
 from tltf.heads.light import choice, families
 from tltf.heads.light.light_model import FrozenRows
 
@@ -80,7 +80,20 @@ def test_scores_are_those_of_the_features():
     features = (random.normal(size=(3, 5))[labels] + random.normal(size=(60, 5))).astype(np.float32)
     targets = np.eye(3)[labels]
     chosen = choice.choose(families.pick("auto"), FrozenRows(features, targets, np.ones(60)), 3)
-    assert ranking.probe_accuracy(features, targets, 3) == chosen.candidate.accuracy
+    assert ranking.probe_accuracy(features, targets, np.arange(60), 3) == chosen.candidate.accuracy
+
+
+def test_a_row_is_not_judged_by_its_copy(tmp_path):
+    random = np.random.default_rng(2)
+    pictures = np.repeat(random.integers(0, 255, (40, 6, 6, 1), np.uint8), 2, axis=0)
+    labels = np.repeat(np.arange(40) % 2, 2)  # which the features do not tell
+    np.savez(tmp_path / "pairs.npz", x=pictures, y=labels)
+    rows = loader.load(f"numpy(path={tmp_path}/pairs.npz)")
+    assert len(rows) == 80
+    features = np.repeat(random.normal(size=(40, 64)), 2, axis=0).astype(np.float32)
+    found = CandidateFeatures(Candidate("one", 6, "last"), features, 1.0, 10, "")
+    scores = ranking.score(found, rows, 0).scores
+    assert scores["nearest"] < 0.8 and scores["probe"] < 0.8
 
 
 @pytest.mark.parametrize(

@@ -154,13 +154,13 @@ def score(found: CandidateFeatures, rows: Source, seed: int) -> RankedNetwork:
 
 def scores_of(found: CandidateFeatures, rows: Source, seed: int) -> dict[str, Callable[[], float]]:
     """Name of a score -> what computes it, for the scores that a network has; none is computed yet."""
-    features, labels = found.features, np.asarray(rows.labels)
+    features, labels, groups = found.features, np.asarray(rows.labels), rows.split_groups()
     targets = np.eye(len(rows.class_names))[labels]
     given: dict[str, Callable[[], float]] = {
-        "probe": lambda: probe_accuracy(features, targets, seed),
+        "probe": lambda: probe_accuracy(features, targets, groups, seed),
         "log_me": lambda: transferability.log_me(features, targets),
         "h_score": lambda: transferability.h_score(features, labels),
-        "nearest": lambda: transferability.nearest(features, labels),
+        "nearest": lambda: transferability.nearest(features, labels, groups),
     }
     if (source := found.source) is not None:
         given["leep"] = lambda: transferability.leep(source, labels)
@@ -168,9 +168,18 @@ def scores_of(found: CandidateFeatures, rows: Source, seed: int) -> dict[str, Ca
     return given
 
 
-def probe_accuracy(features: np.ndarray, targets: np.ndarray, seed: int) -> float:
-    """The accuracy of the tuned light head on rows that it was not fitted on; nan for too few rows."""
-    rows = FrozenRows(features, targets, np.ones(len(features)))
+def probe_accuracy(
+    features: np.ndarray, targets: np.ndarray, groups: np.ndarray, seed: int
+) -> float:
+    """The accuracy of the tuned light head on rows that it was not fitted on; nan for too few rows.
+
+    Args:
+        features: float[N, d].
+        targets: float[N, C], 1 at the class of a row and 0 elsewhere.
+        groups: [N], equal for rows that stay together, so that none is judged by its copy.
+        seed: of the folds.
+    """
+    rows = FrozenRows(features, targets, np.ones(len(features)), groups)
     try:
         return choice.choose(families.pick("auto"), rows, seed).candidate.accuracy
     except DataError:
