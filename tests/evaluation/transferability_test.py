@@ -95,6 +95,19 @@ def test_nearest_is_the_leave_one_out_accuracy():
     assert transferability.nearest(features, labels) == pytest.approx(np.mean(hits))
 
 
+def test_rows_of_one_group_are_not_neighbours_of_each_other():
+    features, labels = drawn(num=40, spread=0.7)
+    groups, hits = np.arange(40) // 3, []
+    for row in range(40):
+        others = groups != groups[row]
+        model = KNeighborsClassifier(5, metric="cosine").fit(features[others], labels[others])
+        first = labels[others][model.kneighbors(features[[row]])[1][0]]
+        votes = np.bincount(first, minlength=3)
+        hits.append(next(one for one in first if votes[one] == votes.max()) == labels[row])
+    assert transferability.nearest(features, labels, groups) == pytest.approx(np.mean(hits))
+    assert transferability.nearest(features, labels, np.zeros(40)) == 0
+
+
 @pytest.mark.parametrize("score", ["h_score", "nearest", "log_me"])
 def test_features_that_tell_classes_apart_score_higher(score):
     function = getattr(transferability, score)

@@ -147,24 +147,30 @@ def nce(source_labels: np.ndarray, labels: np.ndarray) -> float:
     return leep(np.eye(int(source_labels.max()) + 1)[source_labels], labels)
 
 
-def nearest(features: np.ndarray, labels: np.ndarray) -> float:
-    """The share of rows whose class is that of most of their 5 nearest neighbours by cosine, leave-one-out.
+def nearest(features: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None) -> float:
+    """The share of rows whose class is that of most of their 5 nearest neighbours by cosine, leave-one-group-out.
 
-    Of classes with equally many neighbours that of the nearest one counts.
+    Of classes with equally many neighbours that of the nearest one counts. A row without any neighbour is not right.
 
     Args:
         features: float[n, D].
         labels: int[n], places of classes.
+        groups: [n], equal for rows that are not neighbours of each other, such as copies; None where each is alone.
     """
     rows = np.asarray(features, np.float32)
     rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), SMALLEST)
+    alone = np.arange(len(rows)) if groups is None else groups
     count, right = min(NEIGHBORS, len(rows) - 1), 0
     for start in range(0, len(rows), ROWS_AT_ONCE):
-        near = rows[start : start + ROWS_AT_ONCE] @ rows.T
-        near[np.arange(len(near)), start + np.arange(len(near))] = -np.inf  # itself
+        own = slice(start, start + ROWS_AT_ONCE)
+        near = rows[own] @ rows.T
+        near[alone[own, None] == alone] = -np.inf  # itself among them
         places = np.argsort(-near, axis=1, kind="stable")[:, :count]
+        at = np.arange(len(near))
         votes = np.zeros((len(near), int(labels.max()) + 1))
         for rank in range(count):
-            votes[np.arange(len(near)), labels[places[:, rank]]] += 1 + 1e-3 * 0.5**rank
-        right += int((votes.argmax(axis=1) == labels[start : start + len(near)]).sum())
+            is_neighbor = np.isfinite(near[at, places[:, rank]])
+            votes[at, labels[places[:, rank]]] += is_neighbor * (1 + 1e-3 * 0.5**rank)
+        is_right = (votes.argmax(axis=1) == labels[own]) & (votes.max(axis=1) > 0)
+        right += int(is_right.sum())
     return right / len(rows)

@@ -2,7 +2,7 @@
 
 This network, the teacher, is frozen and in the graph, so `frozen_prefix` puts it below the cut:
 without augmentation it runs once per example, whatever the number of epochs. One that reads texts with
-another tokenizer answers all rows before the training, and its answers are kept, see `kept_answers`.
+another tokenizer, or to another length, answers all rows before the training, and its answers are kept, see `kept_answers`.
 """
 
 import os
@@ -20,6 +20,7 @@ from tltf.graphs.freezing import Rule
 from tltf.heads.classify import Classify
 from tltf.heads.pooling import pool
 from tltf.methods import kept_answers
+from tltf.methods.channels import Channels
 from tltf.methods.context import FitContext, LoadedModel
 from tltf.methods.method import Phase
 from tltf.methods.penalty import PenaltyMethod
@@ -48,7 +49,7 @@ def distill(
 
     Args:
         teacher: the run folder of a model with the same classes. For texts it may have another
-            tokenizer or other inputs; a text that an augmentation has changed then learns from its label alone.
+            tokenizer, length or other inputs; a text that an augmentation has changed then learns from its label alone.
         temperature: T, above 0.
         weight: w, from 0 to 1; at 1 labels are not used.
         feature_weight: f, at least 0.
@@ -94,7 +95,8 @@ class Distillation(PenaltyMethod):
         _require_logits(core, "this run")
         _require_classes(model, core, context, self.teacher)
         own, theirs = core.backbone, model.core.backbone
-        self.is_kept = kept_answers.reads_otherwise(own, theirs)
+        lengths = (context.text_length, model.text_length) if context.text_length else (0, 0)
+        self.is_kept = kept_answers.reads_otherwise(own, theirs, *lengths)
         taught = (
             _kept(core, model, context, self.teacher)
             if self.is_kept
@@ -309,12 +311,16 @@ def _kept(
 
 
 def _resize(tensor: keras.KerasTensor, wanted: keras.KerasTensor, run: str) -> keras.KerasTensor:
-    """`tensor` in the image size that another network takes; texts stay as they are."""
+    """`tensor` in the channels and the image size that another network takes; texts stay as they are."""
     if len(tensor.shape) != 4 or tensor.shape[1:] == wanted.shape[1:]:
         return tensor
     if tensor.shape[-1] != wanted.shape[-1]:
-        what = f"{run} takes {wanted.shape[-1]} channels, this network {tensor.shape[-1]}"
-        raise FlagError(what, flag="method", fix="a teacher for the same images")
+        if {tensor.shape[-1], wanted.shape[-1]} != {1, 3}:
+            what = f"{run} takes {wanted.shape[-1]} channels, this network {tensor.shape[-1]}"
+            raise FlagError(what, flag="method", fix="a teacher for the same images")
+        tensor = Channels(wanted.shape[-1], name=f"{TEACHER}channels")(tensor)
+    if tensor.shape[1:] == wanted.shape[1:]:
+        return tensor
     height, width = wanted.shape[1:3]
     return layers.Resizing(height, width, dtype="float32", name=f"{TEACHER}resizing")(tensor)
 

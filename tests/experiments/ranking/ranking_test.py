@@ -9,8 +9,9 @@ from tltf import rank
 from tltf.config import checks, options
 from tltf.config.rank_options import RankOptions
 from tltf.data import loader
+from tltf.errors import StorageError
 from tltf.experiments.ranking import candidates, page, ranking
-from tltf.experiments.ranking.candidates import Candidate
+from tltf.experiments.ranking.candidates import Candidate, CandidateFeatures
 from tltf.heads.light import choice, families
 from tltf.heads.light.light_model import FrozenRows
 
@@ -79,7 +80,20 @@ def test_scores_are_those_of_the_features():
     features = (random.normal(size=(3, 5))[labels] + random.normal(size=(60, 5))).astype(np.float32)
     targets = np.eye(3)[labels]
     chosen = choice.choose(families.pick("auto"), FrozenRows(features, targets, np.ones(60)), 3)
-    assert ranking.probe_accuracy(features, targets, 3) == chosen.candidate.accuracy
+    assert ranking.probe_accuracy(features, targets, np.arange(60), 3) == chosen.candidate.accuracy
+
+
+def test_a_row_is_not_judged_by_its_copy(tmp_path):
+    random = np.random.default_rng(2)
+    pictures = np.repeat(random.integers(0, 255, (40, 6, 6, 1), np.uint8), 2, axis=0)
+    labels = np.repeat(np.arange(40) % 2, 2)  # which the features do not tell
+    np.savez(tmp_path / "pairs.npz", x=pictures, y=labels)
+    rows = loader.load(f"numpy(path={tmp_path}/pairs.npz)")
+    assert len(rows) == 80
+    features = np.repeat(random.normal(size=(40, 64)), 2, axis=0).astype(np.float32)
+    found = CandidateFeatures(Candidate("one", 6, "last"), features, 1.0, 10, "")
+    scores = ranking.score(found, rows, 0).scores
+    assert scores["nearest"] < 0.8 and scores["probe"] < 0.8
 
 
 @pytest.mark.parametrize(
@@ -131,6 +145,30 @@ def test_rows_are_drawn_from_every_class(data):
     rows = ranking.drawn_rows(source, chosen)
     assert sorted(np.bincount(rows.labels).tolist()) == [7, 7, 7]
     assert ranking.drawn_rows(source, options.make(RankOptions, data=data, rows=90)) is source
+
+
+def test_a_network_that_is_out_of_reach_is_named_and_the_others_are_ranked(
+    data, tmp_path, monkeypatch, capsys
+):
+    assemble, (deep, flat) = candidates.assembly.assemble, NETWORKS.split("|")
+    unreachable = {deep}
+
+    def out_of_reach(own, *given):
+        if own.model.backbone in unreachable:
+            raise StorageError("its package cannot be downloaded")
+        return assemble(own, *given)
+
+    monkeypatch.setattr(candidates.assembly, "assemble", out_of_reach)
+    flags = [f"--data={data}", f"--backbones={NETWORKS}", "--image_sizes_px=16", "--rows=40"]
+    flags += [f"--output={tmp_path}", "--quiet"]
+    assert rank.main(flags) == 0
+    saved = json.loads((tmp_path / "ranking.json").read_text())
+    assert [one["candidate"]["backbone"] for one in saved["networks"]] == [flat]
+    note = f"{deep} was not tried: its package cannot be downloaded."
+    assert note in saved["notes"] and note in " ".join(capsys.readouterr().out.split())
+    unreachable.add(flat)
+    assert rank.main(flags) == 3
+    assert "no network could be tried" in " ".join(capsys.readouterr().err.split())
 
 
 def test_numbers_and_sizes_in_words_are_refused(data, capsys):

@@ -12,7 +12,7 @@ from tltf.config.recipe import Recipe
 from tltf.console import lines
 from tltf.data import label_kinds, loader
 from tltf.data.source import Source
-from tltf.errors import DataError, FlagError
+from tltf.errors import FlagError
 from tltf.evaluation import held_out, learning_curve
 from tltf.evaluation.learning_curve import LearningCurve
 from tltf.evaluation.report.wording import percent, points
@@ -21,7 +21,7 @@ from tltf.experiments.advice import data_facts, plan, trials
 from tltf.experiments.advice.data_facts import DataFacts
 from tltf.experiments.advice.plan import PlannedRun
 from tltf.experiments.advice.trials import JudgedFeatures, Opponent, TriedNetwork
-from tltf.experiments.ranking import ranking
+from tltf.experiments.ranking import candidates, ranking
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,8 +176,7 @@ def _judged(
         else:
             judged.append(one)
     if not judged:
-        what = f"no network could be tried: {' '.join(notes)}"
-        raise DataError(what, flag="backbones", fix="--backbones=NAME")
+        raise candidates.none_tried(notes)
     judged.sort(key=lambda one: (-one.network.accuracy, one.network.ms_per_example))
     best = judged[0]
     for place, one in enumerate(judged[1:], 1):

@@ -14,7 +14,7 @@ from tltf.console import lines
 from tltf.data import pipeline
 from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.data.source import Source
-from tltf.errors import DataError, FlagError, StorageError
+from tltf.errors import DataError, FlagError
 from tltf.evaluation import classical, held_out
 from tltf.evaluation.held_out import Difference
 from tltf.experiments.advice.data_facts import DataFacts
@@ -143,16 +143,16 @@ def networks(
             if best and time.monotonic() > until:
                 yield f"{text} was not tried{_at(sizes)}, as the time for advice is spent."
                 continue
-            try:
-                for found in candidates.features_of(
-                    own, recipe, rows, [text], measures_distance=True
-                ):
-                    judged = judge(found, rows, options.runtime.seed)
-                    if best is None or judged.network.accuracy > best.accuracy:
-                        best = judged.network
-                    yield judged
-            except StorageError as error:
-                yield f"{text} was not tried: {error.what}."
+            for found in candidates.tried_features(
+                own, recipe, rows, [text], measures_distance=True
+            ):
+                if isinstance(found, str):
+                    yield found
+                    continue
+                judged = judge(found, rows, options.runtime.seed)
+                if best is None or judged.network.accuracy > best.accuracy:
+                    best = judged.network
+                yield judged
 
 
 def _at(sizes: str) -> str:

@@ -18,7 +18,7 @@ from tltf.config.options import replace
 from tltf.config.rank_options import RankOptions
 from tltf.config.recipe import Recipe
 from tltf.data.source import Source
-from tltf.errors import FlagError
+from tltf.errors import DataError, FlagError, StorageError
 from tltf.experiments.ranking import source_distance
 from tltf.graphs.frozen_prefix import BOUNDARY
 from tltf.heads.pooling import pool
@@ -143,6 +143,45 @@ def features_of(
             for found in _of_network(trained, rows, text, options.ranking.taps, call):
                 yield dataclasses.replace(found, distance=distance)
             keras.backend.clear_session()
+
+
+def tried_features(
+    options: RankOptions,
+    recipe: Recipe,
+    rows: Source,
+    texts: list[str],
+    *,
+    measures_distance: bool = False,
+) -> Iterator[CandidateFeatures | str]:
+    """As `features_of`, but for a network whose weights are out of reach a sentence that says so.
+
+    Args:
+        options: as of `features_of`.
+        recipe: likewise.
+        rows: likewise.
+        texts: likewise.
+        measures_distance: likewise.
+
+    Raises:
+        FlagError: a network does not take the rows, or a size.
+    """
+    for text in texts:
+        try:
+            yield from features_of(
+                options, recipe, rows, [text], measures_distance=measures_distance
+            )
+        except StorageError as error:
+            yield f"{text} was not tried: {error.what}."
+
+
+def none_tried(notes: list[str]) -> DataError:
+    """The error of a command for which no network could be tried.
+
+    Args:
+        notes: what `tried_features` said of them.
+    """
+    what = f"no network could be tried: {' '.join(notes)}"
+    return DataError(what, flag="backbones", fix="--backbones=NAME")
 
 
 def sizes_of(options: RankOptions, text: str) -> list[int | None]:

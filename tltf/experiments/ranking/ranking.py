@@ -89,7 +89,7 @@ def run(options: RankOptions) -> Ranking:
 
     Raises:
         FlagError: the labels are not one class a row, or a network does not take the rows.
-        DataError: the data cannot be read.
+        DataError: the data cannot be read, or the weights of every network are out of reach.
     """
     first = replace(options, backbone=options.ranking.backbones.split("|")[0].strip())
     recipe = checks.resolve(first, needs_output=False)
@@ -97,12 +97,18 @@ def run(options: RankOptions) -> Ranking:
         what = f"ranks networks for one class a row, not for {recipe.head.text}"
         raise FlagError(what, flag="head", fix="--head=classify")
     rows = drawn_rows(loader.training_parts(first, recipe)["train"], options)
-    networks = []
-    for found in candidates.features_of(
+    networks, notes = list[RankedNetwork](), list[str]()
+    for found in candidates.tried_features(
         options, recipe, rows, candidates.backbones_of(options, rows.modality)
     ):
+        if isinstance(found, str):
+            notes.append(found)
+            lines.say("network", found)
+            continue
         networks.append(score(found, rows, options.runtime.seed))
         lines.say("network", _told(networks[-1]))
+    if not networks:
+        raise candidates.none_tried(notes)
     sort_by = options.ranking.sort_by
     networks.sort(key=lambda one: -_known(one, sort_by))
     return Ranking(
@@ -111,7 +117,7 @@ def run(options: RankOptions) -> Ranking:
         recipe.source.text,
         len(rows),
         len(rows.class_names),
-        _notes(networks, sort_by),
+        [*notes, *_notes(networks, sort_by)],
     )
 
 
@@ -148,13 +154,13 @@ def score(found: CandidateFeatures, rows: Source, seed: int) -> RankedNetwork:
 
 def scores_of(found: CandidateFeatures, rows: Source, seed: int) -> dict[str, Callable[[], float]]:
     """Name of a score -> what computes it, for the scores that a network has; none is computed yet."""
-    features, labels = found.features, np.asarray(rows.labels)
+    features, labels, groups = found.features, np.asarray(rows.labels), rows.split_groups()
     targets = np.eye(len(rows.class_names))[labels]
     given: dict[str, Callable[[], float]] = {
-        "probe": lambda: probe_accuracy(features, targets, seed),
+        "probe": lambda: probe_accuracy(features, targets, groups, seed),
         "log_me": lambda: transferability.log_me(features, targets),
         "h_score": lambda: transferability.h_score(features, labels),
-        "nearest": lambda: transferability.nearest(features, labels),
+        "nearest": lambda: transferability.nearest(features, labels, groups),
     }
     if (source := found.source) is not None:
         given["leep"] = lambda: transferability.leep(source, labels)
@@ -162,9 +168,18 @@ def scores_of(found: CandidateFeatures, rows: Source, seed: int) -> dict[str, Ca
     return given
 
 
-def probe_accuracy(features: np.ndarray, targets: np.ndarray, seed: int) -> float:
-    """The accuracy of the tuned light head on rows that it was not fitted on; nan for too few rows."""
-    rows = FrozenRows(features, targets, np.ones(len(features)))
+def probe_accuracy(
+    features: np.ndarray, targets: np.ndarray, groups: np.ndarray, seed: int
+) -> float:
+    """The accuracy of the tuned light head on rows that it was not fitted on; nan for too few rows.
+
+    Args:
+        features: float[N, d].
+        targets: float[N, C], 1 at the class of a row and 0 elsewhere.
+        groups: [N], equal for rows that stay together, so that none is judged by its copy.
+        seed: of the folds.
+    """
+    rows = FrozenRows(features, targets, np.ones(len(features)), groups)
     try:
         return choice.choose(families.pick("auto"), rows, seed).candidate.accuracy
     except DataError:
