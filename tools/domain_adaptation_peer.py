@@ -3,9 +3,9 @@
     python domain_adaptation_peer.py CASES.npz
 
 It needs `pip install adapt`. Case number i of the file has the arrays source_i float32[N, d], labels_i int[N], target_i
-float32[M, d], test_i float32[K, d] and answers_i int[K]. The networks are those of dann in tltf, one hidden layer of 256 units and a
-classifier of domains of 256 units, on features that are standardised by the source, for as many steps of as many
-rows; everything else is ADAPT's default, lambda of 0.1 among it. Prints JSON, a line for each case: accuracy, and
+float32[M, d], test_i float32[K, d] and answers_i int[K]. The networks have the form of those of dann in tltf, one hidden layer and a
+classifier of domains with one, but 256 units in each, where dann has 64. Features are standardised by the source, and there are as many
+steps of as many rows; everything else is ADAPT's default, a lambda of 0.1 among it, where dann's weight is 1. Prints JSON, a line for each case: accuracy, and
 the seconds of training and prediction.
 """
 

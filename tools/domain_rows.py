@@ -31,7 +31,7 @@ IMAGES = {
     "image_size_px": 96,
     "head": "classify(features=[stage_6])",
 }
-"""With 192 features: a light head on the 1,280 of the last stage takes minutes to choose."""
+"""With 192 features a light head is chosen in seconds; with the 1,280 of the last stage, on 640 rows, it took 39 s."""
 DOMAINS = {
     **{name: (f"vader(domain={name})", TEXTS) for name in ("movie", "amazon", "nyt", "tweets")},
     **{name: (f"emoji(vendor={name})", IMAGES) for name in ("google", "twitter", "symbola")},

@@ -43,6 +43,7 @@ def test_the_model_is_judged_on_the_labelled_rows_of_the_target(tmp_path, source
     assert sorted(both) == sorted(text for text, _ in rows_of("target"))
     (note,) = parts.scan.warnings
     assert "8 test rows are those of" in note and "8 test rows of csv are not used" in note
+    assert "labels of its other 32 rows are not learned from" in note
 
 
 def test_classes_are_matched_by_name(tmp_path, source):

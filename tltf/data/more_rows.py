@@ -50,8 +50,12 @@ def add_target(parts: Splits, target: Source, recipe: DataRecipe, options: Optio
     note = f"the {len(test):,} test rows are those of {target.name}"
     if num_unused:
         note += f"; {num_unused:,} test rows of {parts.train.name} are not used"
+    rest = _without(target, judged)
+    note += (
+        f"; labels of its other {len(rest):,} rows are not learned from: only the oracle reads them"
+    )
     found = found.with_scan(dataclasses.replace(parts.scan, warnings=[*parts.scan.warnings, note]))
-    return _joined(found, TARGET, _without(target, judged))
+    return _joined(found, TARGET, rest)
 
 
 def add_unlabelled(parts: Splits, rows: Source) -> Splits:

@@ -17,7 +17,8 @@ METHODS = {
     "probe": MethodRow(
         "tltf.methods.probe:probe",
         {"family": "auto"},
-        "chooses a light head on frozen features by cross-validation, in seconds; family= names some",
+        "chooses a light head on frozen features by cross-validation, in seconds, or a minute for many "
+        "rows; family= names some",
         title="tuned light head",
         defaults="linear_probe",
         no_steps_with={},
@@ -48,7 +49,8 @@ METHODS = {
             "last_groups": 0,
             "backbone_rate": 1.0,
         },
-        "few labels of many classes: contrasts texts with each other and with the names of the classes",
+        "few labels, made for many classes, measured on two: contrasts texts with each other and with "
+        "the names of the classes",
         title="contrasted in batches",
         paper="Yehudai & Bendel 2024, arXiv:2404.12365",
         defaults="contrast",
