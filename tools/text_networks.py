@@ -1,7 +1,7 @@
 """Measures networks for texts with a tuned light head, and prints what each reaches and costs.
 
     python tools/text_networks.py [--folder=runs/text_networks] [--seeds=5] [--first_seed=0] [--rounds=5] [--most_s=480]
-        [--only=movie,amazon] [--slow_seeds=0]
+        [--only=movie,amazon] [--alone_seeds=0] [--alone=smollm2_135m,textgenrnn]
 
 Each network computes the features of the rows once; a domain has POOL rows at most. A seed draws 1,000 training
 rows and 1,000 others to test on; the light head of --method=probe is chosen on the training rows, and
@@ -10,8 +10,8 @@ Student's 95% intervals, the paired difference from MiniLM-L6, and the time from
 MiniLM-L6: rounds are interleaved, each is user and system seconds of 1,000 texts, the median counts. Measurements are
 kept in FOLDER/text_networks.jsonl. After --most_s seconds it begins no further one; called again it goes on.
 
-Networks of SLOW, which take minutes for a seed, are measured on the first --slow_seeds seeds of the first domain
-alone, on the same rows; their cost is that of these rows, beside that of MiniLM-L6 on them.
+Networks of ALONE, which take minutes for a seed or came later, are measured on the first --alone_seeds seeds of the
+first domain only, each for itself on the same rows; their cost is that of these rows, beside that of MiniLM-L6 on them.
 """
 
 import argparse
@@ -38,18 +38,21 @@ from tltf.heads.light.light_model import FrozenRows
 from tltf.heads.pooling import pool
 
 NETWORKS = ("minilm_l6", "minilm_l3", "minilm_static", "glove")
-SLOW = ("smollm2_135m",)
+ALONE = ("smollm2_135m", "textgenrnn")
 TITLES = {
     "minilm_l6": "`minilm_l6`",
     "minilm_l3": "`minilm_l3`",
     "minilm_static": "`minilm_static`",
     "glove": "`glove`",
     "smollm2_135m": "`smollm2_135m`",
+    "textgenrnn": "`textgenrnn`",
     "tf_idf": "`--baseline=classical`: TF-IDF",
 }
 DOMAINS = ("movie", "amazon")
 POOL, NUM_TRAIN, NUM_TEST = 4000, 1000, 1000
 LENGTH, BATCH, NUM_TIMED = 64, 128, 1000
+LENGTHS = {"textgenrnn": 240}
+"""The number of tokens of networks that read characters."""
 
 
 def rows_of(domain):
@@ -64,8 +67,9 @@ class Network:
     """A backbone with its preprocessing and pooling, from strings to features."""
 
     def __init__(self, name):
-        backbone = builder.build(name, text_length=LENGTH)
-        self.prepare = TextPreprocessing(backbone.tokenizer, LENGTH, tuple(backbone.inputs))
+        length = LENGTHS.get(name, LENGTH)
+        backbone = builder.build(name, text_length=length)
+        self.prepare = TextPreprocessing(backbone.tokenizer, length, tuple(backbone.inputs))
         model = keras.Model(backbone.inputs, pool(backbone.taps, "text", "auto"))
         cut = pipeline.cut_padding
         call = lambda inputs: model(cut(inputs), training=False)  # noqa: E731
@@ -158,21 +162,21 @@ def measure_all(notebook, domains, seeds, rounds, most_s):
                 notebook.get(f"{domain} {seed}", work)
 
 
-def measure_slow(notebook, domain, seeds, most_s):
-    """Computes what the notebook lacks of the networks of SLOW, as far as the time allows."""
+def measure_alone(notebook, names, domain, seeds, most_s):
+    """Computes what the notebook lacks of networks of ALONE, as far as the time allows."""
     end, (texts, labels) = time.monotonic() + most_s, rows_of(domain)
-    for name in SLOW:
+    for name in names:
         lacks = [seed for seed in seeds if f"{name} {domain} {seed}" not in notebook]
         networks = {one: Network(one) for one in (name, "minilm_l6")} if lacks else {}
         for network in networks.values():
             network.features(texts[-BATCH:])  # builds graphs
         for seed in lacks:
             if time.monotonic() < end:
-                work = functools.partial(slow_accuracies, networks, name, texts, labels, seed)
+                work = functools.partial(accuracies_alone, networks, name, texts, labels, seed)
                 notebook.get(f"{name} {domain} {seed}", work)
 
 
-def slow_accuracies(networks, name, texts, labels, seed):
+def accuracies_alone(networks, name, texts, labels, seed):
     """The accuracy of a network on the test rows of a seed, and the CPU seconds of both for its rows."""
     features, cpu = {}, {}
     for one, network in networks.items():
@@ -181,14 +185,14 @@ def slow_accuracies(networks, name, texts, labels, seed):
     return accuracies({name: features[name]}, texts, labels, seed) | {"cpu": cpu}
 
 
-def with_slow(notebook, domain, seeds):
-    """The rows of seeds, with what is measured of the networks of SLOW; `slow` has their CPU seconds."""
-    rows = [dict(notebook.get(f"{domain} {seed}", dict), slow={}) for seed in seeds]
+def with_alone(notebook, domain, seeds):
+    """The rows of seeds, with what is measured of the networks of ALONE; `alone` has their CPU seconds."""
+    rows = [dict(notebook.get(f"{domain} {seed}", dict), alone={}) for seed in seeds]
     for row, seed in zip(rows, seeds, strict=True):
-        for name in SLOW:
+        for name in ALONE:
             if (key := f"{name} {domain} {seed}") in notebook:
                 measured = notebook.get(key, dict)
-                row[name], row["slow"][name] = measured[name], measured["cpu"]
+                row[name], row["alone"][name] = measured[name], measured["cpu"]
     return rows
 
 
@@ -218,23 +222,25 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default=",".join(DOMAINS))
     parser.add_argument("--most_s", type=float, default=480)
-    parser.add_argument("--slow_seeds", type=int, default=0)
+    parser.add_argument("--alone_seeds", type=int, default=0)
+    parser.add_argument("--alone", default=",".join(ALONE))
     options = parser.parse_args()
     folder = pathlib.Path(options.folder).resolve()
     notebook = measuring.Notebook(folder / "text_networks.jsonl")
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     domains = options.only.split(",")
     measure_all(notebook, domains, seeds, options.rounds, options.most_s)
-    measure_slow(notebook, domains[0], seeds[: options.slow_seeds], options.most_s)
+    names = options.alone.split(",")
+    measure_alone(notebook, names, domains[0], seeds[: options.alone_seeds], options.most_s)
     keys = {domain: [f"{domain} {seed}" for seed in seeds] for domain in domains}
     if missing := [key for names in keys.values() for key in names if key not in notebook]:
         print(f"still to be measured: {', '.join(missing)}")
         return
-    found = {domain: with_slow(notebook, domain, seeds) for domain in domains}
+    found = {domain: with_alone(notebook, domain, seeds) for domain in domains}
     times = notebook.get("time", dict)
     costs = {n: cost_of(times[n]["cpu"], times["minilm_l6"]["cpu"]) for n in NETWORKS}
-    for name in SLOW:
-        rows = [row["slow"][name] for row in found[domains[0]] if name in row["slow"]]
+    for name in ALONE:
+        rows = [row["alone"][name] for row in found[domains[0]] if name in row["alone"]]
         if rows:
             costs[name] = cost_of(*([row[one] for row in rows] for one in (name, "minilm_l6")))
     print_table(found, costs)

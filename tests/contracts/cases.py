@@ -207,6 +207,7 @@ BACKBONES = {
             "minilm_static",
             "glove",
             "smollm2_135m",
+            "textgenrnn",
         )
     },
     "small_cnn": ["small_cnn", "small_cnn(filters=[4, 8], kernel_px=2, channels=3)"],

@@ -19,7 +19,7 @@ from tltf.graphs.core import attach_head
 from tltf.models import saving
 from tltf.models.transfer_model import TransferModel
 
-QUICK = ("small_cnn", "small_lstm", "mobilenet_v2")
+QUICK = ("small_cnn", "small_lstm", "mobilenet_v2", "textgenrnn")
 APPLICATIONS = [
     name
     for name, row in BACKBONES.items()

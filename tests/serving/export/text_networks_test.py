@@ -48,6 +48,7 @@ def _served(folder, texts, modules):
         ("glove", []),
         ("small_lstm(units=8, vectors=glove)", []),
         ("smollm2_135m", []),
+        ("textgenrnn", []),
     ],
 )
 def test_a_server_answers_as_predict_does(backbone, modules, tmp_path):
