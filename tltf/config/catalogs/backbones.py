@@ -1,6 +1,13 @@
 """BACKBONES: pretrained networks without their old heads."""
 
+import functools
+
 from tltf.config.catalogs.row import BackboneRow
+
+_text_row = functools.partial(
+    BackboneRow, modality="text", image_size_px=0, min_image_size_px=0, channels=0
+)
+"""A row of a network for texts, which has no sizes of pictures."""
 
 BACKBONES = {
     "efficientnet_lite0": BackboneRow(
@@ -53,87 +60,63 @@ BACKBONES = {
         keras_class="DenseNet121",
         blocks=(6, 12, 24, 16),
     ),
-    "minilm_l6": BackboneRow(
+    "minilm_l6": _text_row(
         "tltf.backbones.minilm:minilm_l6",
         {},
         "all-MiniLM-L6-v2, sentence vectors from a package: a BERT of 6 x 384, 22.7M parameters",
         title="MiniLM-L6",
         paper="Wang et al. 2020, arXiv:2002.10957; Reimers & Gurevych 2019, arXiv:1908.10084",
         licence="Apache-2.0",
-        modality="text",
-        image_size_px=0,
-        min_image_size_px=0,
-        channels=0,
         text_length=128,
         weights="1.2 billion sentence pairs, packaged (84 MB)",
     ),
-    "minilm_l3": BackboneRow(
+    "minilm_l3": _text_row(
         "tltf.backbones.minilm:minilm_l3",
         {},
         "paraphrase-MiniLM-L3-v2 from a package: a BERT of 3 x 384, 17.4M parameters, twice as fast as L6",
         title="MiniLM-L3",
         paper="Wang et al. 2020, arXiv:2002.10957; Reimers & Gurevych 2019, arXiv:1908.10084",
         licence="Apache-2.0",
-        modality="text",
-        image_size_px=0,
-        min_image_size_px=0,
-        channels=0,
         text_length=128,
         weights="paraphrases, packaged (63 MB, and 84 MB of minilm_l6 for its vocabulary)",
     ),
-    "minilm_static": BackboneRow(
+    "minilm_static": _text_row(
         "tltf.backbones.word_vectors:minilm_static",
         {"width": 384},
         "a vector per token, made once from MiniLM-L6, and their mean: some 200 times as fast",
         title="static MiniLM",
         paper="Model2Vec: van Dongen & Tulkens 2024; Arora et al. 2017, ICLR",
         licence="Apache-2.0",
-        modality="text",
-        image_size_px=0,
-        min_image_size_px=0,
-        channels=0,
         text_length=128,
         weights="made in a minute from those of minilm_l6, packaged (84 MB)",
     ),
-    "glove": BackboneRow(
+    "glove": _text_row(
         "tltf.backbones.word_vectors:glove",
         {"words": 400_000},
         "GloVe 6B of 50 numbers per word, and their mean: 20.0M parameters, no layers",
         title="GloVe",
         paper="Pennington et al. 2014, EMNLP",
         licence="PDDL-1.0",
-        modality="text",
-        image_size_px=0,
-        min_image_size_px=0,
-        channels=0,
         text_length=128,
         weights="Wikipedia 2014 and Gigaword 5, packaged (76 MB)",
     ),
-    "smollm2_135m": BackboneRow(
+    "smollm2_135m": _text_row(
         "tltf.backbones.smollm:smollm2_135m",
         {},
         "SmolLM2-135M-Instruct from a package: a language model, a Llama of 30 x 576, 134.5M parameters",
         title="SmolLM2-135M",
         paper="Ben Allal et al. 2025, arXiv:2502.02737; Touvron et al. 2023, arXiv:2302.13971",
         licence="Apache-2.0",
-        modality="text",
-        image_size_px=0,
-        min_image_size_px=0,
-        channels=0,
         text_length=128,
         weights="2 trillion tokens, dequantised from 4 bits, packaged (93 MB)",
     ),
-    "textgenrnn": BackboneRow(
+    "textgenrnn": _text_row(
         "tltf.backbones.character_lstm:textgenrnn",
         {},
         "textgenrnn's language model of characters from a package: 2 LSTMs of 128, 0.3M parameters",
         title="textgenrnn",
         paper="Woolf 2017, github.com/minimaxir/textgenrnn; Felbo et al. 2017, arXiv:1708.00524",
         licence="MIT",
-        modality="text",
-        image_size_px=0,
-        min_image_size_px=0,
-        channels=0,
         text_length=240,
         weights="Reddit submissions, packaged (1.7 MB)",
     ),
@@ -396,17 +379,13 @@ BACKBONES = {
         min_image_size_px=4,
         channels=1,
     ),
-    "small_lstm": BackboneRow(
+    "small_lstm": _text_row(
         "tltf.backbones.small:small_lstm",
         {"units": 64, "embedding": 64, "vocabulary": 5000, "vectors": ""},
         "embedding and LSTM on the words of the training texts, or on trained vectors: vectors=glove",
         title="small LSTM",
         paper="Hochreiter & Schmidhuber 1997, Neural Computation 9(8)",
         calls=("vectors",),
-        modality="text",
-        image_size_px=0,
-        min_image_size_px=0,
-        channels=0,
         text_length=128,
     ),
 }
