@@ -177,7 +177,11 @@ def _weights(layers):
     [
         ("linear_probe", ()),
         ("partial(last_groups=1)", ("layer_2_lstm/",)),
-        ("gradual(stages=2)", ("layer_1_lstm/", "layer_2_lstm/", "token_embedding/")),
+        pytest.param(
+            "gradual(stages=2)",
+            ("layer_1_lstm/", "layer_2_lstm/", "token_embedding/"),
+            marks=pytest.mark.large,
+        ),
     ],
 )
 def test_frozen_groups_stay_and_the_others_are_trained(method, trained, backbone, tmp_path):
