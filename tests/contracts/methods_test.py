@@ -326,6 +326,8 @@ def test_its_phases_are_plain_data(text):
     method = call_strings.pick(METHODS, text).build()
     phases = method.phases(method.prepare(core_for(text), FitContext()))
     assert (len(phases) > 1) == (text in SEVERAL_PHASES)
+    call = call_strings.pick(METHODS, text)
+    assert call.row.takes_steps(call.kwargs) == any(one.solver == "gradient" for one in phases)
     for phase in phases:
         assert json.loads(json.dumps(dataclasses.asdict(phase)))
         assert 0 < phase.epochs_share <= 1 and phase.rate_factor > 0

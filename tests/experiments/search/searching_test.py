@@ -14,7 +14,14 @@ from tltf.config import flagfiles
 from tltf.config.options import Options, make
 from tltf.errors import FlagError, ModelError
 from tltf.experiments.search import best, page, searching, study
-from tltf.experiments.search.trial import COMPLETE, FAILED, PRUNED, UNFINISHED, Outcome
+from tltf.experiments.search.trial import (
+    COMPLETE,
+    FAILED,
+    PRUNED,
+    UNFINISHED,
+    Outcome,
+    best_of,
+)
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
@@ -51,6 +58,42 @@ def test_another_sampler_and_another_seed_try_other_values(tmp_path, whole, samp
     assert tried(first) == tried(search(tmp_path / "b", sampler=sampler, trials=4))
     assert tried(first) != tried(search(tmp_path / "c", sampler=sampler, trials=4, seed=1))
     assert len({row.values["learning_rate"] for row in first.rows}) == 4
+
+
+def test_a_trial_that_differs_in_what_its_method_ignores_is_not_trained(tmp_path):
+    space = "learning_rate: [1e-5, 1e-4, 1e-3, 1e-2]; method: [probe, full, 'linear_probe(solver=lbfgs)']"
+    trained = []
+
+    def runner(one, watch):
+        trained.append((one.train.method, one.train.learning_rate))
+        return curve.runner(1)(one, watch)
+
+    found = search(tmp_path, runner, space=space, sampler="grid", trials=12)
+    methods = [method for method, _ in trained]
+    assert methods.count("full") == 4 and len(trained) == 6
+    assert methods.count("probe") == methods.count("linear_probe(solver=lbfgs)") == 1
+    repeated = [row for row in found.rows if row.same_as is not None]
+    assert len(found.rows) == 12 and len(repeated) == 6
+    for row in repeated:
+        first = found.rows[row.same_as]
+        assert row.number > first.number and row.score == first.score and first.same_as is None
+        assert row.values["method"] == first.values["method"] != "full"
+    assert len(best_of(found.rows, 12)) == 6 and not any(
+        row in repeated for row in best_of(found.rows, 12)
+    )
+    assert "6 trials would have trained what an earlier one had" in " ".join(page.notes(found))
+    shown = [row.cells[-1] for row in page.table(found).rows]
+    assert sum(text.startswith("the same training as trial ") for text in shown) == 6
+    assert json.loads(page.write(found).with_name("search.json").read_text())["trials"]
+    assert len(trained) == 6
+
+
+def test_trials_without_a_training_do_not_count_and_have_an_end(tmp_path):
+    space = "learning_rate: log(1e-5, 1e-1); method: [probe, full]"
+    found = search(tmp_path / "two", space=space, sampler="random", trials=6)
+    assert sum(row.is_trained for row in found.rows) == 6 and 6 < len(found.rows) <= 12
+    light = search(tmp_path / "one", space="learning_rate: log(1e-5, 1e-1)", method="probe")
+    assert sum(row.is_trained for row in light.rows) == 1 and len(light.rows) == 12
 
 
 def test_a_grid_is_every_combination_once(tmp_path):

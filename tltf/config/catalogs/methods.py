@@ -12,6 +12,7 @@ METHODS = {
         paper="Alain & Bengio 2016, arXiv:1610.01644",
         defaults="linear_probe",
         several_heads=True,
+        no_steps_with={"solver": "lbfgs"},
     ),
     "probe": MethodRow(
         "tltf.methods.probe:probe",
@@ -19,6 +20,7 @@ METHODS = {
         "chooses a light head on frozen features by cross-validation, in seconds; family= names some",
         title="tuned light head",
         defaults="linear_probe",
+        no_steps_with={},
     ),
     "setfit": MethodRow(
         "tltf.methods.setfit:setfit",
@@ -64,6 +66,7 @@ METHODS = {
         paper="Yin et al. 2019, arXiv:1909.00161, and Norouzi et al. 2014, arXiv:1312.5650",
         defaults="linear_probe",
         paths=("descriptions",),
+        no_steps_with={},
     ),
     "partial": MethodRow(
         "tltf.methods.fine_tuning:partial",
@@ -243,6 +246,7 @@ METHODS = {
         title="nearest class mean",
         paper="Mensink et al. 2013, IEEE TPAMI 35(11)",
         defaults="linear_probe",
+        no_steps_with={},
     ),
     "distill": MethodRow(
         "tltf.methods.distillation:distill",
@@ -272,6 +276,7 @@ METHODS = {
         title="soup of runs",
         paper="Wortsman et al. 2022, arXiv:2203.05482",
         paths=("runs",),
+        no_steps_with={},
     ),
     "crop": MethodRow(
         "tltf.methods.crop:crop",

@@ -85,6 +85,7 @@ OTHER_ROWS_METHODS = {
         paper="Zou et al. 2018, arXiv:1810.07911",
         defaults="linear_probe",
         reads=("target", "unlabelled"),
+        no_steps_with={},
     ),
     "label_propagation": MethodRow(
         "tltf.methods.label_propagation:label_propagation",
@@ -94,6 +95,7 @@ OTHER_ROWS_METHODS = {
         paper="Zhou et al. 2003; Iscen et al. 2019, arXiv:1904.04717",
         defaults="linear_probe",
         reads=("unlabelled", "target"),
+        no_steps_with={},
     ),
     "align": MethodRow(
         "tltf.methods.domain_moments:align",
@@ -111,6 +113,7 @@ OTHER_ROWS_METHODS = {
         paper="Sun, Feng & Saenko 2016, arXiv:1511.05547",
         defaults="linear_probe",
         reads=("target",),
+        no_steps_with={},
     ),
     "pseudo_label": MethodRow(
         "tltf.methods.consistency:pseudo_label",

@@ -99,6 +99,8 @@ class MethodRow(Row):
         several_heads: whether it trains several heads on one network.
         passes: how often an epoch reads each training row, about.
         trains_norms: whether batch norms are trained under --norm=auto though the network is pretrained.
+        no_steps_with: the arguments with which it takes no step of an optimizer; {} where it never takes one,
+            None where it always does.
     """
 
     defaults: str = "fine_tune"
@@ -108,6 +110,12 @@ class MethodRow(Row):
     several_heads: bool = False
     passes: int = 1
     trains_norms: bool = False
+    no_steps_with: Mapping[str, Any] | None = None
+
+    def takes_steps(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether it takes steps of an optimizer with some arguments, so that --learning_rate matters."""
+        given = self.no_steps_with
+        return given is None or any(arguments[name] != value for name, value in given.items())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -240,11 +240,18 @@ def _trial_rows(found: Search) -> list[TriedRow]:
             row.seconds,
             row.score.value if row.score else None,
             "validation" if row.score else "",
-            "" if row.score else row.reason or row.status,
+            _note(row),
             row.number == best,
         )
         for row in found.rows
     ]
+
+
+def _note(row: TrialRow) -> str:
+    """How a trial ended, where its score does not say it."""
+    if row.same_as is not None:
+        return "the same training as an earlier one"
+    return "" if row.score else row.reason or row.status
 
 
 def _why_best(found: Search, best: TrialRow) -> str:

@@ -113,7 +113,12 @@ def notes(found: Search) -> list[str]:
         said.append(
             "Other processes still run trials; the last of them writes the report of the best."
         )
-    complete = sum(row.score is not None for row in found.rows)
+    complete = sum(row.is_trained for row in found.rows)
+    if repeated := sum(row.same_as is not None for row in found.rows):
+        said.append(
+            f"{count_of(repeated, 'trial')} would have trained what an earlier one had, with other values of flags that "
+            "its method does not look at; its score was taken without a training."
+        )
     if complete > 1:
         said.append(
             "The score of the best was chosen among many on the same rows, so it flatters; its report "
@@ -132,7 +137,7 @@ def table(found: Search) -> Table:
     columns += [Column(name) for name in names]
     columns += [Column("steps", NUMBER), Column("time", NUMBER), Column("how it ended")]
     ordered = best_of(found.rows, len(found.rows))
-    ordered += [row for row in found.rows if row.score is None]
+    ordered += [row for row in found.rows if not row.is_trained]
     return Table(columns, [Row(_cells(row, names)) for row in ordered[:SHOWN]])
 
 
@@ -140,6 +145,8 @@ def _cells(row: TrialRow, names: list[str]) -> list[str]:
     score = number_text(row.score.value, row.score.metric) if row.score else NOTHING
     values = [value_text(row.values[name]) if name in row.values else NOTHING for name in names]
     ended = row.reason or _SAID[row.status]
+    if row.same_as is not None:
+        ended = f"the same training as trial {row.same_as}"
     steps = str(len(row.curve)) if row.curve else NOTHING
     return [str(row.number), score, *values, steps, seconds_text(row.seconds), ended]
 

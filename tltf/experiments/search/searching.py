@@ -18,7 +18,7 @@ from tltf.config.search_space import Space
 from tltf.console import lines
 from tltf.console.progress import seconds_text
 from tltf.errors import FlagError, ModelError
-from tltf.experiments.search import best, study
+from tltf.experiments.search import best, repeats, study
 from tltf.experiments.search.child import ChildRunner
 from tltf.experiments.search.study import SearchPlan, Study
 from tltf.experiments.search.trial import (
@@ -226,7 +226,9 @@ def _run_trials(
         own = {**OF_A_TRIAL, **held.values, "output": str(run_folder)}
         lines.say(f"trial {held.number}", values_text(held.values))
         try:
-            outcome = runner(replace(options, **own), Watch(held.report, is_over))
+            outcome = repeats.answer(options, held.values, trials.rows())
+            if outcome is None:
+                outcome = runner(replace(options, **own), Watch(held.report, is_over))
         except BaseException:
             held.release()
             raise
@@ -249,6 +251,8 @@ def _said(outcome: Outcome, seconds: float, rows: list[TrialRow]) -> str:
     text = outcome.status if outcome.status != COMPLETE else ""
     if outcome.score:
         text = score_text(outcome.score)
+    if outcome.same_as is not None:
+        return f"{text}, that of trial {outcome.same_as}, which is the same training"
     if outcome.reason:
         text = f"failed: {outcome.reason}"
     if outcome.status == UNFINISHED:

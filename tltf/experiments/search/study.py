@@ -42,8 +42,10 @@ REDUCTION = 3
 STARTUP_TRIALS = 10
 """Trials that TPE draws at random before it learns from them, at most."""
 MOST_GRID = 10_000
+MOST_BEGUN = 2
+"""Times the number of trials that may begin, where some need no training."""
 FEWEST_FOR_IMPORTANCE = 5
-"""Complete trials below which nothing is said of which flags matter."""
+"""Trained trials below which nothing is said of which flags matter."""
 
 
 def require_installed(sampler: str) -> None:
@@ -65,7 +67,7 @@ class SearchPlan:
         sampler: name, see `tltf.config.search_options`.
         pruner: `halving`, `wilcoxon` or `none`.
         seed: of the sampler.
-        num_trials: over all processes.
+        num_trials: over all processes; those that need no training do not count, see `repeats`.
         first: the values of the first trials, of every flag of the space.
     """
 
@@ -115,6 +117,8 @@ class HeldTrial:
         self._trial.set_user_attr("seconds", self.seconds)
         if outcome.score:
             self._trial.set_user_attr("score", dataclasses.asdict(outcome.score))
+        if outcome.same_as is not None:
+            self._trial.set_user_attr("same_as", outcome.same_as)
         if outcome.reason:
             self._trial.set_user_attr("reason", outcome.reason)
         if outcome.status == COMPLETE and outcome.score:
@@ -181,7 +185,9 @@ class Study:
                     return self._held(Trial(self._study, frozen._trial_id), lock)
             num_begun = sum(frozen.state != TrialState.WAITING for frozen in found)
             is_spent = self.plan.sampler == "grid" and num_begun == len(found)
-            if num_begun >= self.plan.num_trials or is_spent:
+            num_own = num_begun - sum("same_as" in frozen.user_attrs for frozen in found)
+            most = MOST_BEGUN * self.plan.num_trials
+            if num_own >= self.plan.num_trials or num_begun >= most or is_spent:
                 return None
             self._study.sampler = sampler_of(self.plan, num_begun)
             trial = self._study.ask()
@@ -233,6 +239,7 @@ class Study:
                 curve=tuple(sorted(frozen.intermediate_values.items())),
                 seconds=float(frozen.user_attrs.get("seconds", 0.0)),
                 reason=str(frozen.user_attrs.get("reason", "")),
+                same_as=frozen.user_attrs.get("same_as"),
             )
             for frozen in self._study.get_trials(deepcopy=False)
             if frozen.state in states
@@ -242,7 +249,7 @@ class Study:
         """Flag -> its share of how much the trials differ, by fANOVA (Hutter et al. 2014); {} for too few trials."""
         import optuna
 
-        complete = [row for row in self.rows() if row.score is not None]
+        complete = [row for row in self.rows() if row.is_trained]
         values = {row.score.quality for row in complete if row.score}
         if len(complete) < FEWEST_FOR_IMPORTANCE or len(values) < 2:
             return {}

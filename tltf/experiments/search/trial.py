@@ -46,12 +46,14 @@ class Outcome:
         score: of a complete trial; the mean over its rounds, where it has several.
         reason: why it failed; empty otherwise.
         is_of_data: whether it failed by the data, by which every other trial fails too.
+        same_as: the number of the trial whose score it has without a training of its own; None for others.
     """
 
     status: str
     score: Score | None = None
     reason: str = ""
     is_of_data: bool = False
+    same_as: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +88,8 @@ class TrialRow:
         curve: (step, quality) of each step that was heard of.
         seconds: that it ran, over all attempts.
         reason: why it failed.
+        same_as: the number of the earlier trial whose score it has, since it would have trained the same; None for
+            a trial that was trained.
     """
 
     number: int
@@ -95,10 +99,16 @@ class TrialRow:
     curve: tuple[tuple[int, float], ...] = ()
     seconds: float = 0.0
     reason: str = ""
+    same_as: int | None = None
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether it has a score of its own, and with it a network."""
+        return self.score is not None and self.same_as is None
 
 
 def best_of(rows: list[TrialRow], count: int = 1) -> list[TrialRow]:
-    """The best complete trials, the best first; of equals the one with the lower loss, then the earlier one."""
-    complete = [(row, row.score) for row in rows if row.score is not None]
+    """The best trained trials, the best first; of equals the one with the lower loss, then the earlier one."""
+    complete = [(row, row.score) for row in rows if row.is_trained and row.score is not None]
     complete.sort(key=lambda pair: (-pair[1].quality, pair[1].loss, pair[0].number))
     return [row for row, _ in complete[:count]]
