@@ -137,7 +137,10 @@ def searched(data, tmp_path_factory):
 
 def test_the_best_trial_on_validation_is_the_run(searched):
     tried = run_report(searched).tried
-    trials = [row for row in tried.rows if row.judged == "validation"]
+    trials = [row for row in tried.rows if row.judged == "validation" and not row.note]
+    repeated = [row for row in tried.rows if row.note == "the same training as an earlier one"]
+    assert all(row.what.startswith("method=probe") for row in repeated)
+    assert all(row.score == trials[0].score and not row.is_chosen for row in repeated)
     assert len(trials) == 3 and trials[0].what.startswith("method=probe")
     (chosen,) = (row for row in trials if row.is_chosen)
     assert chosen.score == max(row.score for row in trials)
@@ -155,9 +158,11 @@ def test_its_test_rows_were_not_looked_at_and_its_weights_are_those_of_the_trial
         if row.judged == "validation" and row.is_chosen
     ).score
     assert report["validation"]["accuracy"] == pytest.approx(number, abs=1e-6)
-    for trial in (searched / "search" / "trials").iterdir():
+    trials = list((searched / "search" / "trials").iterdir())
+    assert sum((trial / "score.json").exists() for trial in trials) == 3
+    for trial in trials:
         assert not (trial / "predictions.csv").exists() and not (trial / "report.json").exists()
-        assert not (trial / "model").exists() and (trial / "score.json").exists()
+        assert not (trial / "model").exists()
     assert runs_folder.read_status(searched) == "finished"
 
 

@@ -1,5 +1,6 @@
 """When a training ends since its rows are learned: by its losses, after an interruption, with averages and mixes."""
 
+import dataclasses
 import types
 
 import numpy as np
@@ -9,14 +10,16 @@ import tensorflow as tf
 from tests.training.fit_test import feed, fit, same, weights
 from tltf.console import signals
 from tltf.methods import wise_ft
-from tltf.training.callbacks import stop_when_learned
+from tltf.training import resume
+from tltf.training.callbacks import save_state, stop_when_learned
 from tltf.training.callbacks.keep_best import KeepBest
 from tltf.training.callbacks.stop_when_learned import StopWhenLearned
 
 LEARNS = {
     "train_epochs": 30,
-    "learning_rate": 0.05,
+    "learning_rate": 0.1,
     "warmup_fraction": 0.0,
+    "norm": "frozen",
     "dropout": 0.0,
     "stop_when_learned": True,
 }
@@ -88,23 +91,31 @@ def test_a_training_ends_and_says_so(capsys):
 def test_an_interrupted_training_ends_at_the_same_epoch_with_the_same_weights(
     tmp_path, monkeypatch, flags
 ):
-    """3 steps an epoch; a signal comes in each of the last two epochs before the end, and after the first low loss."""
-    flags = LEARNS | flags
-    data = feed(has_validation=True)
+    """3 steps an epoch; a signal comes in the last epoch but one, and in the last one, after the first low loss.
+
+    Validation has other labels than training, so that it gets no better.
+    """
+    flags, data = LEARNS | flags, feed(has_validation=True)
+    inputs, labels = data.validation
+    data = dataclasses.replace(data, validation=(inputs, np.roll(labels, 1)))
     whole, finished, _ = fit(tmp_path / "whole", data=data, **flags)
     count = len(finished.history)
     assert 3 < count < 30
-    for stop in (4 * (count - 2) + 2, 4, 3):  # an epoch asks at each step and at its end
-        asked = []
+    end_of_step = save_state.SaveState.on_train_batch_end
+    for wanted in ((count - 2, 2), (count - 1, 1)):
+        reached = []
 
-        def requested(asked=asked, stop=stop):
-            asked.append(True)
-            return len(asked) >= stop
+        def at_end_of_step(self, batch, logs=None, reached=reached):
+            reached[:] = [(self._epoch, self._before + batch + 1)]
+            end_of_step(self, batch, logs)
 
         with monkeypatch.context() as patch:
-            patch.setattr(signals, "is_end_requested", requested)
+            patch.setattr(save_state.SaveState, "on_train_batch_end", at_end_of_step)
+            patch.setattr(signals, "is_end_requested", lambda at=reached, to=wanted: at == [to])
             with pytest.raises(KeyboardInterrupt):
                 fit(tmp_path / "cut", data=data, **flags)
+    state = resume.newest(tmp_path / "cut", tf.distribute.get_strategy(), is_writer=True)
+    assert (state.place.epochs, state.place.steps) == (count - 1, 1) and state.low_epochs >= 1
     resumed, run, _ = fit(tmp_path / "cut", data=data, **flags)
     timeless = [
         [{k: v for k, v in row.items() if k != "seconds"} for row in one.history]
@@ -123,7 +134,7 @@ def test_the_end_of_a_mix_is_the_last_epoch_that_was_run(monkeypatch):
         return finish(method, core, outcome)
 
     monkeypatch.setattr(wise_ft.Interpolation, "finish", note)
-    flags = LEARNS | {"schedule": "constant", "keep": "last", "learning_rate": 0.01}
+    flags = LEARNS | {"schedule": "constant", "keep": "last"}
     _, run, _ = fit(method=wise_ft.wise_ft(steps=4), **flags)
     epochs = [row for row in run.history if row["phase"] == "full"]
     assert epochs[-1]["is_learned"] and len(epochs) < 30
