@@ -21,6 +21,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("method", "train_epochs", "batch_size", "class_weights"),
         (
             "early_stopping_epochs",
+            "stop_when_learned",
             "norm",
             "sampling",
             "loss",

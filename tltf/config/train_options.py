@@ -144,6 +144,12 @@ class TrainOptions:
         "Stops after this many epochs without a better validation result; 0 never stops early.",
         least=0,
     )
+    stop_when_learned: bool = flag(
+        False,
+        "Ends the training when its rows are learned: the mean training loss of two epochs in a row is below 1% "
+        "of that of a model that knows nothing, and validation, where it chooses the epoch, does not get better. "
+        "It saves time with few labels and can cost accuracy, since the learning rate has not come down yet.",
+    )
     watch_test: bool = flag(
         False,
         "Also measures the test split after every epoch, for the curves; it is not used for any "

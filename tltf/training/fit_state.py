@@ -74,6 +74,7 @@ class FitState:
         optimizer: the optimizer's variables, in its order.
         seeds: uint32[2] of each seed generator of the core, in its order.
         metrics: the variables of the model's metrics, in its order; [] between two epochs.
+        low_epochs: `num_low` of StopWhenLearned; 0 without it.
     """
 
     phase: int
@@ -90,6 +91,7 @@ class FitState:
     optimizer: list[np.ndarray]
     seeds: list[np.ndarray]
     metrics: list[np.ndarray]
+    low_epochs: int = 0
 
     def to_checkpoint(self) -> Checkpoint:
         """The Checkpoint that `from_checkpoint` reads."""
@@ -114,6 +116,8 @@ class FitState:
             "seconds": self.seconds,
             "data": self.fingerprint,
         }
+        if self.low_epochs:
+            state["low_epochs"] = self.low_epochs
         return Checkpoint(arrays, state)
 
     @classmethod
@@ -135,6 +139,7 @@ class FitState:
             best=state.get("best"),
             best_weights=arrays_under(saved, "best/"),
             plateau=state.get("plateau") or {},
+            low_epochs=state.get("low_epochs", 0),
             weights=arrays_under(saved, "weights/"),
             optimizer=_in_order(arrays, "optimizer"),
             seeds=_in_order(arrays, "seeds"),

@@ -20,6 +20,7 @@ from tltf.training.callbacks import (
 )
 from tltf.training.callbacks.keep_best import BestEpoch, KeepBest
 from tltf.training.callbacks.plateau import Plateau, plateau
+from tltf.training.callbacks.stop_when_learned import StopWhenLearned
 from tltf.training.feed import PhaseRows
 from tltf.training.fit_parts import FitParts
 from tltf.training.fit_state import Arrays, FitState, Place
@@ -54,6 +55,8 @@ class PhaseCallbacks:
     """Holds the best weights once the callbacks are built; None without validation."""
     reducer: Plateau | None = dataclasses.field(default=None, init=False)
     """Lowers the rate once the callbacks are built; None without that schedule."""
+    learned: StopWhenLearned | None = dataclasses.field(default=None, init=False)
+    """Ends the phase when its rows are learned, once the callbacks are built; None where it does not."""
 
     def build(
         self,
@@ -82,6 +85,8 @@ class PhaseCallbacks:
             state = self.saved.plateau if self.saved else None
             self.reducer = plateau(fit.feed.validation is not None, state)
             callbacks.append(self.reducer)
+        self.learned = self._stop_when_learned(num_epochs)
+        callbacks += [self.learned] if self.learned else []
         callbacks += self._reporting(num_epochs)
         if averages:
             callbacks.append(averages.restorer())
@@ -107,6 +112,16 @@ class PhaseCallbacks:
         patience = 0 if self.phase.keep == "last" else patience
         chosen_by = self.fit.judges.chosen_by(self.fit.core.head)
         return KeepBest(self.fit.weights_to_keep, patience, state, weights, chosen_by)
+
+    def _stop_when_learned(self, num_epochs: int) -> StopWhenLearned | None:
+        """The callback that ends the phase when its rows are learned; None where none shall."""
+        fit, keep = self.fit, self.phase.keep or self.fit.options.train.keep
+        if not fit.options.train.stop_when_learned or self.phase.keep == "last":
+            return None
+        knowing_nothing = non_finite.loss_of_zeros(fit.core, fit.feed)
+        best = self.best if keep == "best" else None
+        low_epochs = self.saved.low_epochs if self.saved else 0
+        return StopWhenLearned(knowing_nothing, num_epochs, best, low_epochs)
 
     def _best_so_far(self) -> tuple[BestEpoch | None, Arrays | None]:
         """`(state, weights)` for KeepBest: those saved, or what earlier phases have reached.
@@ -138,7 +153,11 @@ class PhaseCallbacks:
         size = value_of(fit.options.train.batch_size)
         return [
             log_epochs.LogEpochs(
-                fit.log, name, fit.record.history, is_passed=self.phase.keep == "last"
+                fit.log,
+                name,
+                fit.record.history,
+                is_passed=self.phase.keep == "last",
+                learned=self.learned,
             ),
             show_progress.ShowProgress(
                 name,
@@ -147,6 +166,7 @@ class PhaseCallbacks:
                 num_epochs,
                 best=self.best,
                 num_epochs_after=self.num_epochs_after,
+                learned=self.learned,
             ),
         ]
 
@@ -191,6 +211,7 @@ class PhaseCallbacks:
             best=best.state if best else None,
             best_weights=best.weights if best else {},
             plateau=self.reducer.state() if self.reducer else {},
+            low_epochs=self.learned.num_low if self.learned else 0,
             weights=fit.moved.read(),
             optimizer=[variable.numpy() for variable in model.optimizer.variables],
             seeds=[variable.numpy() for variable in resume.seed_variables(fit.core.model)],

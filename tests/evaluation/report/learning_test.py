@@ -95,6 +95,13 @@ def test_what_a_phase_has_passed_through_is_not_what_was_kept():
     assert (given.place, given.phase, given.number, given.num_epochs) == (5, "tune", 2, 3)
 
 
+def test_a_training_that_ended_as_its_rows_were_learned_is_said_to_have():
+    rows = epochs(0.8, 0.9, 0.9)
+    rows[-1]["is_learned"] = True
+    first, _ = learning.sentences(report(), rows)
+    assert first.startswith("The training ended after epoch 3, as its rows were learned")
+
+
 def test_few_validation_examples_are_said():
     few = list(learning.sentences(report(14), epochs(0.5, 0.9)))
     assert few[1:] == [

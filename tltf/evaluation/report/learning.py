@@ -107,6 +107,11 @@ def metric_name(history: Rows, said: Wording) -> str:
 
 def sentences(report: Report, history: Rows) -> Iterator[str]:
     """Which row was kept, and how sure its choice is."""
+    if ended := [row for row in epochs_of(history) if row.get("is_learned")]:
+        yield (
+            f"The training ended after epoch {ended[-1]['epoch']}, as its rows were learned; "
+            "without --stop_when_learned it would have trained all epochs."
+        )
     given = kept(report, history)
     if given is None:
         return

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 import keras
 
+from tltf.training.callbacks.stop_when_learned import StopWhenLearned
+
 
 class EpochLog(Protocol):
     """A log of epochs, such as `metrics_log.MetricsLog`."""
@@ -43,13 +45,15 @@ class LogEpochs(keras.callbacks.Callback):
 
     A row has phase, epoch (1 is the first of its phase), step (the number of updates so far by the
     optimizer of the phase), learning_rate, seconds, then every metric of Keras under its own name. Where
-    no epoch of the phase can be kept but the last, `is_passed` is true.
+    no epoch of the phase can be kept but the last, `is_passed` is true; where the phase ends as its rows are
+    learned, `is_learned` is.
 
     Args:
         log: EpochLog.
         phase: name of the phase.
         rows: the list to which the rows are added; None begins one.
         is_passed: whether the phase is one on the way to another, which alone is judged.
+        learned: StopWhenLearned of the phase, which is called before; None without it.
     """
 
     def __init__(
@@ -58,9 +62,10 @@ class LogEpochs(keras.callbacks.Callback):
         phase: str,
         rows: list[dict[str, Any]] | None = None,
         is_passed: bool = False,
+        learned: StopWhenLearned | None = None,
     ) -> None:
         super().__init__()
-        self.log, self.phase, self.is_passed = log, phase, is_passed
+        self.log, self.phase, self.is_passed, self.learned = log, phase, is_passed, learned
         self.rows: list[dict[str, Any]] = [] if rows is None else rows
         self._start = 0.0
 
@@ -81,5 +86,7 @@ class LogEpochs(keras.callbacks.Callback):
         row |= {name: float(value) for name, value in (logs or {}).items() if name not in row}
         if self.is_passed:
             row["is_passed"] = True
+        if self.learned and self.learned.has_ended:
+            row["is_learned"] = True
         self.rows.append(row)
         self.log.write(row)

@@ -9,6 +9,7 @@ import keras
 from tltf.console import lines
 from tltf.console.progress import Progress, seconds_text
 from tltf.training.callbacks.keep_best import KeepBest
+from tltf.training.callbacks.stop_when_learned import EPOCHS, StopWhenLearned
 
 
 class NoteFirstStep(keras.callbacks.Callback):
@@ -42,6 +43,7 @@ class ShowProgress(keras.callbacks.Callback):
         num_epochs: number of epochs of the phase.
         best: KeepBest of the phase, which is called before; None without validation.
         num_epochs_after: epochs of the phases that come after this one.
+        learned: StopWhenLearned of the phase, which is called before; None without it.
         file: the stream to write to; None for standard error.
         clock: gives the time in seconds; tests have their own.
     """
@@ -55,13 +57,14 @@ class ShowProgress(keras.callbacks.Callback):
         *,
         best: KeepBest | None = None,
         num_epochs_after: int = 0,
+        learned: StopWhenLearned | None = None,
         file: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__()
         self.phase, self.num_examples, self.batch_size = phase, num_examples, batch_size
         self.num_epochs, self.num_epochs_after, self.best = num_epochs, num_epochs_after, best
-        self.file, self._clock = file, clock
+        self.file, self._clock, self.learned = file, clock, learned
         self._progress: Progress
         self._logs: Mapping[str, float] = {}
         self._epoch, self._start, self._seconds = 0, 0.0, list[float]()
@@ -94,6 +97,11 @@ class ShowProgress(keras.callbacks.Callback):
             self._print(f"{self.phase}: {count} of {self.num_examples:,} examples{mark}")
             self._print("  ".join(title.rjust(width) for title, _, width in columns))
         self._print("  ".join(text.rjust(width) for _, text, width in columns))
+        if self.learned and self.learned.has_ended:
+            self._print(
+                f"{self.phase}: ends after epoch {epoch + 1}, as the training rows are learned: "
+                f"{EPOCHS} epochs with a loss below {self.learned.limit:.2g}"
+            )
 
     def _columns(
         self, epoch: int, logs: Mapping[str, float], seconds: float
