@@ -5,6 +5,7 @@ import types
 
 import keras
 import numpy as np
+import PIL.Image
 import pytest
 from scipy.special import log_softmax
 
@@ -19,6 +20,7 @@ from tests.methods.features_test import added, batch
 from tltf.config.options import make
 from tltf.errors import FlagError
 from tltf.graphs import freezing
+from tltf.graphs.backbone import Group
 from tltf.methods import distillation
 from tltf.methods.context import FitContext
 from tltf.training import training
@@ -86,6 +88,42 @@ def test_a_teacher_of_another_size_sees_the_image_resized(runs):
     larger = keras.layers.Resizing(16, 16)(inputs["image"])
     theirs = logits(trained(size_px=16).core, {"image": larger})
     assert found == pytest.approx(numpy_softened(theirs, logits(core, inputs), 2.0), rel=1e-3)
+
+
+def network(channels, size_px, seed=5):
+    """A core of one convolution for images of some channels, which scales them by itself."""
+    keras.utils.set_random_seed(seed)
+    image = keras.Input((size_px, size_px, channels), name="image")
+    layer = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="conv")
+    tap = layer(keras.layers.Rescaling(1 / 127.5, -1, name="scaling")(image))
+    backbone = dataclasses.replace(
+        tiny.image_backbone(size_px),
+        inputs={"image": image},
+        taps={"stage_1": tap},
+        groups=(Group("stage_1", (layer,)),),
+        channels=channels,
+    )
+    return tiny.core(backbone)
+
+
+@pytest.mark.parametrize(("own", "theirs"), [(1, 3), (3, 1)])
+@pytest.mark.parametrize("size_px", [8, 16])
+def test_a_teacher_of_other_channels_sees_the_image_converted_before_it_is_resized(
+    runs, own, theirs, size_px
+):
+    big = types.SimpleNamespace(core=network(theirs, size_px), class_names=NAMES)
+    runs["big"] = lambda: big
+    colours = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
+    grey = np.stack([np.asarray(PIL.Image.fromarray(one).convert("L")) for one in colours])
+    inputs = {1: grey[..., None].astype("float32"), 3: colours.astype("float32")}
+    seen = {1: inputs[1], 3: np.repeat(inputs[1], 3, axis=-1)}[theirs]
+    if size_px != 8:
+        seen = np.asarray(keras.layers.Resizing(size_px, size_px)(seen))
+    taught = logits(network(theirs, size_px), {"image": seen})
+    core, given = network(own, 8, seed=7), {"image": inputs[own]}
+    expected = numpy_softened(taught, logits(core, given), 2.0)
+    found = added(distillation.distill("big", weight=1.0).prepare(core, FitContext()), given)
+    assert found == pytest.approx(expected, rel=1e-2)
 
 
 def test_features_are_compared_through_a_layer_that_is_dropped(runs):

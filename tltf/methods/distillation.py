@@ -20,6 +20,7 @@ from tltf.graphs.freezing import Rule
 from tltf.heads.classify import Classify
 from tltf.heads.pooling import pool
 from tltf.methods import kept_answers
+from tltf.methods.channels import Channels
 from tltf.methods.context import FitContext, LoadedModel
 from tltf.methods.method import Phase
 from tltf.methods.penalty import PenaltyMethod
@@ -309,12 +310,16 @@ def _kept(
 
 
 def _resize(tensor: keras.KerasTensor, wanted: keras.KerasTensor, run: str) -> keras.KerasTensor:
-    """`tensor` in the image size that another network takes; texts stay as they are."""
+    """`tensor` in the channels and the image size that another network takes; texts stay as they are."""
     if len(tensor.shape) != 4 or tensor.shape[1:] == wanted.shape[1:]:
         return tensor
     if tensor.shape[-1] != wanted.shape[-1]:
-        what = f"{run} takes {wanted.shape[-1]} channels, this network {tensor.shape[-1]}"
-        raise FlagError(what, flag="method", fix="a teacher for the same images")
+        if {tensor.shape[-1], wanted.shape[-1]} != {1, 3}:
+            what = f"{run} takes {wanted.shape[-1]} channels, this network {tensor.shape[-1]}"
+            raise FlagError(what, flag="method", fix="a teacher for the same images")
+        tensor = Channels(wanted.shape[-1], name=f"{TEACHER}channels")(tensor)
+    if tensor.shape[1:] == wanted.shape[1:]:
+        return tensor
     height, width = wanted.shape[1:3]
     return layers.Resizing(height, width, dtype="float32", name=f"{TEACHER}resizing")(tensor)
 
