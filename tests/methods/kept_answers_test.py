@@ -93,6 +93,38 @@ def test_networks_that_read_alike_need_no_answers():
     one = tiny.text_backbone()
     assert not kept_answers.reads_otherwise(one, tiny.text_backbone())
     assert not kept_answers.reads_otherwise(one, tiny.image_backbone())
+    assert not kept_answers.reads_otherwise(one, tiny.text_backbone(), 6, 6)
+    assert kept_answers.reads_otherwise(one, tiny.text_backbone(), 6, 40)
+
+
+def test_a_teacher_of_another_length_sees_its_own_length_of_the_text(tmp_path, monkeypatch):
+    """The word that tells the classes apart is behind what the learning network reads."""
+    monkeypatch.setenv("TLTF_CACHE", str(tmp_path / "cache"))
+    texts = [f"number {n} in words {word}" for n, word in enumerate(("good", "bad") * 15)]
+    labels = ["yes", "no"] * 15
+    usual = {"train_epochs": 1, "baseline": "none", "explain": "none", "seed": 1}
+    usual |= {"backbone": "small_lstm(units=4, vocabulary=90)"}
+    usual |= {"validation": (texts[20:26], labels[20:26]), "test": (texts[26:], labels[26:])}
+    teacher = str(tmp_path / "teacher")
+    rows = texts[:20], labels[:20]
+    taught = tltf.fit(rows, text_length=40, output=teacher, **usual).model
+    seen = []
+    recall = kept_answers.recall
+
+    def note(backbone, answers, name):
+        seen.append(answers)
+        return recall(backbone, answers, name)
+
+    monkeypatch.setattr(kept_answers, "recall", note)
+    usual["method"] = f"distill(teacher='{teacher}')"
+    tltf.fit(rows, text_length=40, **usual)
+    assert not seen, "a teacher of the same length takes the same tokens"
+    tltf.fit(rows, text_length=6, **usual)
+    (answers,) = seen
+    inputs = taught.preprocessing(texts[:20])
+    expected = taught.core.model(inputs, training=False)["label"]
+    np.testing.assert_allclose(answers.logits[:20], np.asarray(expected), atol=1e-5)
+    assert answers.token_ids.shape == (26, 6)
 
 
 def test_on_real_runs_the_teacher_answers_once(tmp_path, monkeypatch):

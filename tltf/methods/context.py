@@ -21,6 +21,10 @@ class LoadedModel(Protocol):
     core: Core
     class_names: tuple[str, ...]
 
+    @property
+    def text_length(self) -> int:
+        """Tokens that its texts are cut to; 0 for images."""
+
 
 def _refuse_to_load(run: str) -> LoadedModel:
     """The loader of a context that has none.
@@ -48,6 +52,7 @@ class FitContext:
         carried: what this method has left in the run that --backbone names; None for nothing.
         text_answers: gives the answers of a loaded model to the training and validation rows, for
             teachers that read texts otherwise; None for images and where no rows are known.
+        text_length: tokens that texts are cut to; 0 for images, and where no preprocessing is known.
     """
 
     class_names: tuple[str, ...] = ()
@@ -56,3 +61,4 @@ class FitContext:
     text_inputs: TextInputs | None = None
     carried: Carried | None = None
     text_answers: Callable[[LoadedModel], TextAnswers] | None = None
+    text_length: int = 0

@@ -2,7 +2,7 @@
 
 This network, the teacher, is frozen and in the graph, so `frozen_prefix` puts it below the cut:
 without augmentation it runs once per example, whatever the number of epochs. One that reads texts with
-another tokenizer answers all rows before the training, and its answers are kept, see `kept_answers`.
+another tokenizer, or to another length, answers all rows before the training, and its answers are kept, see `kept_answers`.
 """
 
 import os
@@ -49,7 +49,7 @@ def distill(
 
     Args:
         teacher: the run folder of a model with the same classes. For texts it may have another
-            tokenizer or other inputs; a text that an augmentation has changed then learns from its label alone.
+            tokenizer, length or other inputs; a text that an augmentation has changed then learns from its label alone.
         temperature: T, above 0.
         weight: w, from 0 to 1; at 1 labels are not used.
         feature_weight: f, at least 0.
@@ -95,7 +95,8 @@ class Distillation(PenaltyMethod):
         _require_logits(core, "this run")
         _require_classes(model, core, context, self.teacher)
         own, theirs = core.backbone, model.core.backbone
-        self.is_kept = kept_answers.reads_otherwise(own, theirs)
+        lengths = (context.text_length, model.text_length) if context.text_length else (0, 0)
+        self.is_kept = kept_answers.reads_otherwise(own, theirs, *lengths)
         taught = (
             _kept(core, model, context, self.teacher)
             if self.is_kept

@@ -1,8 +1,9 @@
 """A teacher's answers to texts that it reads otherwise than the network that learns from it.
 
-With another tokenizer the teacher cannot take this network's tokens, so it answers the rows before the
-training, once, and a layer looks its answers up by what this network reads of a row. Rows that
-this network reads alike have one answer: it cannot tell them apart.
+With another tokenizer, or where texts are cut to another length for it, the teacher cannot take this
+network's tokens, so it answers the rows before the training, once, and a layer looks its answers up by
+what this network reads of a row. Rows that this network reads alike have one answer: it cannot tell
+them apart.
 """
 
 import dataclasses
@@ -36,10 +37,21 @@ class TextAnswers:
     features: np.ndarray
 
 
-def reads_otherwise(own: Backbone, teacher: Backbone) -> bool:
-    """Whether both take texts, but not the same tokens of the same text."""
+def reads_otherwise(
+    own: Backbone, teacher: Backbone, own_length: int = 0, teacher_length: int = 0
+) -> bool:
+    """Whether both take texts, but not the same tokens of the same text.
+
+    Args:
+        own: the learning network.
+        teacher: the other one.
+        own_length: tokens that texts are cut to for the learning network; 0 where that is not known.
+        teacher_length: the same for the teacher.
+    """
     if own.modality != "text" or teacher.modality != "text":
         return False
+    if own_length and teacher_length and own_length != teacher_length:
+        return True
     if set(own.inputs) != set(teacher.inputs) or type(own.tokenizer) is not type(teacher.tokenizer):
         return True
     if own.tokenizer is None:

@@ -49,6 +49,12 @@ class ServedModel:
         return self.options.data.data if self.options else ""
 
     @property
+    def text_length(self) -> int:
+        """Tokens that texts are cut to; 0 for images."""
+        prepared = self.preprocessing
+        return prepared.length if isinstance(prepared, TextPreprocessing) else 0
+
+    @property
     def takes_any_length(self) -> bool:
         """Whether the core takes texts of any length, so that padding can be cut off."""
         return self.core.backbone.takes_any_length

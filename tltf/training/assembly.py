@@ -113,14 +113,16 @@ def context_of(
     if isinstance(prepared, TextPreprocessing) and fingerprint:
         answers = functools.partial(teaching.text_answers, trained)
     if not isinstance(prepared, TextPreprocessing) or len(prepared.fields) > 1:
-        return FitContext(names, fingerprint, loading.load, carried=left, text_answers=answers)
+        length = trained.text_length
+        return FitContext(names, fingerprint, loading.load, None, left, answers, length)
     to_inputs = prepared.graph_function
 
     def text_inputs(texts: Sequence[str]) -> dict[str, np.ndarray]:
         made = to_inputs(tf.constant(list(texts)))
         return {name: tensor.numpy() for name, tensor in made.items()}
 
-    return FitContext(names, fingerprint, loading.load, text_inputs, left, answers)
+    length = trained.text_length
+    return FitContext(names, fingerprint, loading.load, text_inputs, left, answers, length)
 
 
 def _classes_of(head: Call[HeadRow], training: Source) -> int | dict[str, tuple[str, ...]]:
