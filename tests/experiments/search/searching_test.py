@@ -1,12 +1,14 @@
 """Searches whose trials are a formula: what is chosen, interrupted, shared, given up and kept."""
 
 import json
+import math
 import os
 import pathlib
 import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from tests.experiments.search import curve
@@ -20,6 +22,7 @@ from tltf.experiments.search.trial import (
     PRUNED,
     UNFINISHED,
     Outcome,
+    Score,
     best_of,
 )
 
@@ -58,6 +61,51 @@ def test_another_sampler_and_another_seed_try_other_values(tmp_path, whole, samp
     assert tried(first) == tried(search(tmp_path / "b", sampler=sampler, trials=4))
     assert tried(first) != tried(search(tmp_path / "c", sampler=sampler, trials=4, seed=1))
     assert len({row.values["learning_rate"] for row in first.rows}) == 4
+
+
+def distance(values):
+    """From the best rate and the best momentum, each as a share of its range."""
+    rate, momentum = math.log10(values["learning_rate"]), values["momentum"]
+    return math.hypot((rate + 3) / 4, momentum - 0.7)
+
+
+def of_two_numbers(one, watch):
+    """As the curve, but the quality also falls with the distance from a momentum, and the method does not matter."""
+    own = {"learning_rate": one.train.learning_rate, "momentum": one.train.momentum}
+    value = 1 - distance(own) ** 2
+    return Outcome(COMPLETE, Score(value, 1 - value, "accuracy", num_rows=50))
+
+
+TWO_NUMBERS = "learning_rate: log(1e-5, 1e-1); momentum: uniform(0, .99)"
+
+
+def test_cma_es_learns_though_it_is_made_anew_for_each_trial(tmp_path):
+    last = {}
+    for sampler in ("random", "cma_es"):
+        last[sampler] = []
+        for seed in range(3):
+            folder = tmp_path / f"{sampler}{seed}"
+            flags = {"space": TWO_NUMBERS, "sampler": sampler, "trials": 30, "seed": seed}
+            found = search(folder, of_two_numbers, **flags)
+            distances = [distance(row.values) for row in found.rows]
+            assert len(distances) == 30
+            last[sampler].append(np.mean(distances[-10:]))
+    assert all(np.less(last["cma_es"], last["random"]))
+    assert np.mean(last["cma_es"]) < 0.6 * np.mean(last["random"])
+
+
+def test_a_flag_that_changes_nothing_has_no_importance(tmp_path):
+    space = (
+        "learning_rate: log(1e-5, 1e-1); label_smoothing: uniform(0, .5); batch_size: [8, 16, 32]"
+    )
+
+    def of_the_rate(one, watch):
+        value = 1 - (math.log10(one.train.learning_rate) + 3) ** 2 / 10
+        return Outcome(COMPLETE, Score(value, 1 - value, "accuracy", num_rows=50))
+
+    found = search(tmp_path, of_the_rate, space=space, sampler="random", trials=40)
+    assert found.importances["learning_rate"] > 0.9
+    assert found.importances["label_smoothing"] < 0.1 and found.importances["batch_size"] < 0.1
 
 
 def test_a_trial_that_differs_in_what_its_method_ignores_is_not_trained(tmp_path):
