@@ -16,6 +16,8 @@ import keras
 from tltf.config import call_strings, checks, defaults, options
 from tltf.config.catalogs import FORMATS
 from tltf.config.command_options import EvaluateOptions
+from tltf.config.preset_options import NONE, QUICK, PresetOptions, TrainCommandOptions
+from tltf.config.recipe import Recipe
 from tltf.data.source import TEST, TRAIN, VALIDATION
 from tltf.data.sources import in_memory
 from tltf.data.sources.in_memory import MemoryRequest
@@ -163,8 +165,9 @@ def fit(
         root: folder that paths of pictures are relative to; empty: the working directory.
         output: the run folder; empty: a temporary one, which is printed.
         callbacks: callbacks of Keras, called after tltf's own.
-        flags: any flag of `python -m tltf.train` by its name, such as `method="lora(rank=8)"`.
-            Nothing is exported unless `export=True`.
+        flags: any flag of `python -m tltf.train` by its name, such as `method="lora(rank=8)"` or
+            `budget_minutes=30`. Nothing is exported unless `export=True`. Presets but `quick` take data as a
+            call string alone.
 
     Raises:
         FlagError: an unknown flag, or data or columns that are not there.
@@ -177,7 +180,8 @@ def fit(
     if is_usual and not isinstance(data, str):
         is_image = _is_image(data, "", text, image)
         known = defaults.usual_backbone("image" if is_image else "text")
-        backbone = known if backbone == checks.USUAL else backbone
+        tries_others = PresetOptions(**_preset_flags(flags)).name != NONE
+        backbone = known if backbone == checks.USUAL and not tries_others else backbone
     if isinstance(data, str):
         text_of_data = data
     else:
@@ -194,9 +198,8 @@ def fit(
         )
         text_of_data = source.text
     folder = os.fspath(output) or tempfile.mkdtemp(prefix="tltf-")
-    chosen = options.make(
-        **{"export": False, **flags, "data": text_of_data, "backbone": backbone, "output": folder}
-    )
+    given_flags = {"export": False, **flags, "data": text_of_data, "backbone": backbone}
+    chosen = options.make(TrainCommandOptions, **given_flags | {"output": folder})
     with _hide_retracing():
         recipe, launch = (
             checks.resolve(chosen, source=source),
@@ -206,12 +209,43 @@ def fit(
             what = f"{recipe.source.name} has several steps, and this trains one model"
             fix = "python -m tltf.train, or step=1 in the data"
             raise FlagError(what, flag="data", fix=fix)
-        chosen, recipe = automatic.choose_network(chosen, recipe)
-        report = rounds.run(chosen, recipe, callbacks, launch)
+        report = _run(chosen, recipe, callbacks, launch, source is not None)
     path = pathlib.Path(folder)
     if report is None:
         raise FlagError("a dry run has no result", flag="dry_run", fix="leave it out")
     return FitResult(RunReport(report, path), path)
+
+
+def _preset_flags(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Those flags that say what is tried before a run."""
+    return {name: flags[name] for name in options.flags_of(PresetOptions) if name in flags}
+
+
+def _run(
+    chosen: TrainCommandOptions,
+    recipe: Recipe,
+    callbacks: Sequence[keras.callbacks.Callback],
+    launch: Launch,
+    is_in_memory: bool,
+) -> Report | None:
+    """The run, or what a preset tries before it and makes of it.
+
+    Raises:
+        FlagError: trials, which are processes of their own, cannot read the data or call the callbacks.
+    """
+    if chosen.presets.name == NONE:
+        own, recipe = automatic.choose_network(options.run_options(chosen), recipe)
+        return rounds.run(own, recipe, callbacks, launch)
+    from tltf.experiments.presets import preset_run  # brings the search, needed here alone
+
+    if callbacks:
+        what = "trains several times, also in processes of their own, which call no callbacks"
+        raise FlagError(what, flag="preset", fix="leave callbacks or preset out")
+    if is_in_memory and chosen.presets.name != QUICK:
+        what = "tries trainings in processes of their own, which cannot read data of this program"
+        fix = "preset='quick', or data as a call string, such as 'csv(path=all.csv)'"
+        raise FlagError(what, flag="preset", fix=fix)
+    return preset_run.run(chosen, recipe, launch)
 
 
 def _typed(data: Any, backbone: str, flags: Mapping[str, bool | float | str]) -> str:

@@ -5,6 +5,7 @@ import json
 import pathlib
 import shutil
 
+import keras
 import numpy as np
 import pytest
 
@@ -19,6 +20,7 @@ from tltf.evaluation.held_out import Difference
 from tltf.evaluation.learning_curve import LearningCurve
 from tltf.evaluation.report.report import run_report
 from tltf.evaluation.report.tried_block import TriedBlock, TriedRow, sections
+from tltf.experiments import from_python
 from tltf.experiments.advice import plan
 from tltf.experiments.advice.advising import Advice
 from tltf.experiments.advice.data_facts import DataFacts
@@ -75,6 +77,43 @@ def test_quick_is_a_run_of_the_advised_network_with_a_light_head(quick):
     assert [row.is_chosen for row in tried.rows] == [False, True]
     assert "What was tried, and why this model" in (quick / "report.html").read_text()
     assert "What was tried, and why this model" in (quick / "report.md").read_text()
+
+
+FROM_PYTHON = {
+    "backbone": NETWORK,
+    "image_size_px": 16,
+    "baseline": "none",
+    "explain": "none",
+    "train_epochs": 1,
+    "quiet": True,
+}
+
+
+def test_a_preset_from_python_is_that_of_the_command(data, tmp_path, monkeypatch):
+    assert not hasattr(from_python, "preset_run"), "it is imported where it is used"
+    result = tltf.fit(data, preset="quick", output=tmp_path / "quick", **FROM_PYTHON)
+    assert run_report(result.folder).tried.preset == "quick"
+    assert result.model.predict([np.full((8, 8, 3), 40, np.uint8)])[0].label in ("0", "1", "2")
+    monkeypatch.setattr(searching, "ChildRunner", InThisProcess)
+    monkeypatch.setattr(budget, "MOST_TRIALS", 2)
+    more = tltf.fit(data, budget_minutes=5, output=tmp_path / "good", **FROM_PYTHON)
+    tried = run_report(more.folder).tried
+    assert (tried.preset, tried.budget_s) == ("good", 300)
+    assert sum(row.judged == "validation" for row in tried.rows) == 2
+
+
+def test_from_python_quick_takes_data_in_memory_and_what_needs_processes_does_not(tmp_path):
+    random, y = np.random.default_rng(0), np.arange(90) % 3
+    x = random.integers(0, 60, (90, 8, 8, 1), np.uint8) + 60 * y[:, None, None, None].astype(
+        "uint8"
+    )
+    result = tltf.fit((x, y), preset="quick", output=tmp_path / "run", **FROM_PYTHON)
+    assert run_report(result.folder).tried.preset == "quick"
+    assert runs_folder.read_options(result.folder).train.method.startswith("probe")
+    with pytest.raises(FlagError, match="cannot read data of this program"):
+        tltf.fit((x, y), budget_minutes=30, **FROM_PYTHON)
+    with pytest.raises(FlagError, match="call no callbacks"):
+        tltf.fit((x, y), preset="quick", callbacks=[keras.callbacks.Callback()], **FROM_PYTHON)
 
 
 def test_its_run_predicts(quick, tmp_path):

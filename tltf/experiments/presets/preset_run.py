@@ -89,7 +89,7 @@ def run(
             search = None if plan.space is None else _search(base, plan, path, time)
             choice = _choose(base, plan, search, time)
             preset_plan.write(path, layout.PRESET_CHOICE, choice)
-        report = _carry_out(choice, base, path, launch)
+        report = _carry_out(choice, base, recipe, path, launch)
         _drop_networks(path / layout.SEARCH)
         return report
 
@@ -189,7 +189,9 @@ def _choose(base: Options, plan: PresetPlan, trials: FinishedTrials | None, time
     return Choice(found.best.values, [trial.name], _block(plan, time, rows, why))
 
 
-def _carry_out(choice: Choice, base: Options, run: pathlib.Path, launch: Launch) -> Report | None:
+def _carry_out(
+    choice: Choice, base: Options, recipe: Recipe, run: pathlib.Path, launch: Launch
+) -> Report | None:
     """Makes the run of a choice, from the trials that it names."""
     complete = _completion(choice.block)
     trials = [run / layout.SEARCH / layout.TRIALS / name for name in choice.trials]
@@ -198,7 +200,10 @@ def _carry_out(choice: Choice, base: Options, run: pathlib.Path, launch: Launch)
     for trial in trials:
         take_trial(trial, run)
     chosen = replace(base, **choice.values)
-    return one_run.run(chosen, checks.resolve(chosen), launch=launch, complete=complete)
+    own = checks.resolve(
+        chosen, source=recipe.source
+    )  # data in memory have no name to find them by
+    return one_run.run(chosen, own, launch=launch, complete=complete)
 
 
 def take_trial(trial: pathlib.Path, run: pathlib.Path) -> None:
