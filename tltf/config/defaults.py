@@ -25,8 +25,6 @@ FEW_TO_TELL = 50
 """Labels per class below which the network is mixed with its start, as validation rows are too few to choose."""
 MIXED = "wise_ft(solver=light, choice=mean)"
 """What `auto` takes with so few labels."""
-STOPS_WHEN_LEARNED = ("lp_ft", "wise_ft")
-"""Methods that end with few labels when their rows are learned, where they start at a solved or light head."""
 MOST_SOLVED = 50_000
 """Most rows for which `auto` solves for the head: a solver holds the features of all in memory."""
 FOR_TARGET = "probe"
@@ -130,7 +128,6 @@ def resolve(options: Options, situation: Situation, method: Call[MethodRow]) -> 
         "learning_rate": _either(train.learning_rate, _rate_for(usual, method, situation)),
         "warmup_fraction": _either(train.warmup_fraction, _warmup_fraction(usual, schedule)),
         "weight_decay": _either(train.weight_decay, _weight_decay(usual, optimizer, method)),
-        "stop_when_learned": _stops_when_learned(train, method, situation),
         "baseline": _baseline(options.output.baseline, method, situation),
     }
     return replace(options, **chosen)
@@ -312,18 +309,6 @@ def _keep(keep: str, method: Call[MethodRow], situation: Situation) -> str:
         return keep
     is_told = situation.has_validation and _kind(method) != "light_start"
     return "best" if is_told else "last"
-
-
-def _stops_when_learned(train: TrainOptions, method: Call[MethodRow], situation: Situation) -> bool:
-    """Whether the training ends when its rows are learned: few rows after a head that has learned most of them.
-
-    Other losses than cross-entropy are smaller, so that theirs would be spent too early.
-    """
-    if train.stop_when_learned is not None:
-        return train.stop_when_learned
-    is_few = situation.num_train < FEW_TO_TELL * situation.num_classes
-    is_usual = train.loss == "cross_entropy" and not situation.has_several_heads
-    return is_few and is_usual and method.name in STOPS_WHEN_LEARNED and solves_first(method)
 
 
 MODALITIES = ("image", "text")

@@ -144,12 +144,11 @@ class TrainOptions:
         "Stops after this many epochs without a better validation result; 0 never stops early.",
         least=0,
     )
-    stop_when_learned: bool | None = flag(
-        None,
+    stop_when_learned: bool = flag(
+        False,
         "Ends the training when its rows are learned: the mean training loss of two epochs in a row is below 1% "
         "of that of a model that knows nothing, and validation, where it chooses the epoch, does not get better. "
-        "auto does so for lp_ft and wise_ft that start at a solved or light head, below 50 labels per class.",
-        kind=bool,
+        "It saves time with few labels and can cost accuracy, since the learning rate has not come down yet.",
     )
     watch_test: bool = flag(
         False,

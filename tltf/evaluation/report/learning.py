@@ -110,7 +110,7 @@ def sentences(report: Report, history: Rows) -> Iterator[str]:
     if ended := [row for row in epochs_of(history) if row.get("is_learned")]:
         yield (
             f"The training ended after epoch {ended[-1]['epoch']}, as its rows were learned; "
-            "--nostop_when_learned trains all epochs."
+            "without --stop_when_learned it would have trained all epochs."
         )
     given = kept(report, history)
     if given is None:

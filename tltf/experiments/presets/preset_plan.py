@@ -128,7 +128,7 @@ def read_plan(run: pathlib.Path, preset: str, given: Options) -> PresetPlan | No
     changed = old ^ {f"--preset={preset}", *automatic.given_flags(given)}
     if changed:
         what = f"{run} was begun with other flags ({', '.join(sorted(changed))})"
-        raise FlagError(what, flag="output", fix="--overwrite, or another --output")
+        raise FlagError(what, flag="output", fix="another --output, or --overwrite")
     return plan
 
 
