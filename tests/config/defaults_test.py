@@ -130,25 +130,6 @@ def test_few_rows_keep_the_last_epoch_of_few():
     assert resolve(make(method="lp_ft"), situation(num_train=250)).train.keep == "best"
 
 
-@pytest.mark.parametrize(
-    ("flags", "values", "stops"),
-    [
-        ({}, {"num_train": 250}, True),
-        ({"method": "lp_ft"}, {"num_train": 250}, True),
-        ({"method": "lp_ft"}, {"num_train": 500}, False),
-        ({"method": "lp_ft(solver=gradient)"}, {"num_train": 250}, False),
-        ({"method": "full"}, {"num_train": 250}, False),
-        ({"method": "prune"}, {"num_train": 250}, False),
-        ({"method": "lp_ft", "loss": "focal"}, {"num_train": 250}, False),
-        ({"method": "lp_ft"}, {"num_train": 250, "has_several_heads": True}, False),
-        ({"stop_when_learned": False}, {"num_train": 250}, False),
-        ({"method": "full", "stop_when_learned": True}, {"num_train": 5000}, True),
-    ],
-)
-def test_a_training_of_few_rows_from_a_solved_head_ends_when_they_are_learned(flags, values, stops):
-    assert resolve(make(**flags), situation(**values)).train.stop_when_learned is stops
-
-
 def test_auto_speaks_of_a_target_only_where_there_is_one():
     case = situation(num_train=40)
     assert defaults.choose_method(None, case).text == "probe"
