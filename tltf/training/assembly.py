@@ -96,7 +96,6 @@ def assemble(
     _require_loss(core, options.train, method.phases(core))
     _require_choices(core, options.train, recipe, parts)
     _warn_of_norm(norm, method.phases(core))
-    _warn_of_unread_rows(method_call, parts)
     return TransferModel(core, prepared, training.class_names, options, parts, recipe), method
 
 
@@ -217,7 +216,12 @@ def _require_loss(core: Core, train: TrainOptions, phases: Sequence[Phase]) -> N
 def _require_choices(
     core: Core, train: TrainOptions, recipe: Recipe, parts: Splits | dict[str, Source]
 ) -> None:
-    """Raises FlagError for a choice or a baseline that the labels of the head or the rows do not allow."""
+    """Raises FlagError for a choice or a baseline that the labels of the head or the rows do not allow.
+
+    Warns where there are rows that the method does not read.
+    """
+    if recipe.method:
+        _warn_of_unread_rows(recipe.method, parts)
     head_tuning.require(core, train, recipe.abstention, parts)
     metric, is_of_classes = train.metric, core.head.target == label_kinds.CLASS
     light = [name for name in ("probe", "oracle", "classical") if name in (recipe.baselines or ())]
@@ -255,7 +259,7 @@ def _warn_of_unread_rows(method: Call[MethodRow], parts: Splits | dict[str, Sour
     warnings.warn(
         f"{method.name} learns from labelled rows alone, so that the {len(rows):,} rows of --unlabelled_data are not "
         f"used; methods that use them: {others}",
-        stacklevel=3,
+        stacklevel=4,
     )
 
 

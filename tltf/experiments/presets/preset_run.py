@@ -200,9 +200,7 @@ def _carry_out(
     for trial in trials:
         take_trial(trial, run)
     chosen = replace(base, **choice.values)
-    own = checks.resolve(
-        chosen, source=recipe.source
-    )  # data in memory have no name to find them by
+    own = checks.resolve(chosen, source=recipe.source)  # which has no name if it is in memory
     return one_run.run(chosen, own, launch=launch, complete=complete)
 
 
