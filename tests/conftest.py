@@ -1,6 +1,44 @@
 """Fixtures that several folders of tests share; TensorFlow is imported when one is used."""
 
+import gc
+import os
+import pathlib
+
 import pytest
+
+FIRST = (
+    "contracts/methods_test.py",
+    "training/fit_test.py",
+    "contracts/mirrored_test.py",
+    "faults/folders_test.py",
+    "serving/export/saved_model_test.py",
+    "experiments/several_tasks_test.py",
+    "experiments/rounds_test.py",
+    "experiments/presets/preset_run_test.py",
+    "models/adapters_test.py",
+    "readme_test.py",
+    "wheel_test.py",
+    "tools/",
+)
+"""Files and folders that take longest or would come last: at the end no process is to work on alone."""
+
+
+def pytest_collection_modifyitems(items):
+    """Puts the tests of FIRST before the others, whose order stays."""
+    root = pathlib.Path(__file__).parent
+
+    def place(item):
+        path = item.path.relative_to(root).as_posix()
+        found = (n for n, name in enumerate(FIRST) if path.startswith(name))
+        return next(found, len(FIRST))
+
+    items.sort(key=place)
+
+
+def pytest_collection_finish():
+    """What was imported stays until the end, so that no collection of garbage looks at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +72,18 @@ def without_bfloat16_units():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(machine, "cpu_flags", frozenset)
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def without_waiting_for_disks():
+    """No test cuts the power, so none waits until the disk has a file; a broken handle is an error still."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: os.fstat(_number_of(handle)) and None)
+        yield
+
+
+def _number_of(handle):
+    return handle if isinstance(handle, int) else handle.fileno()
 
 
 @pytest.fixture

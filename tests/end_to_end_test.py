@@ -80,6 +80,7 @@ def test_run_folder_is_complete(run):
 def test_run_flags_reproduce_the_run(run, tmp_path):
     again = tmp_path / "again"
     arguments = [f"--flagfile={run}/run.flags", f"--output={again}", "--baseline=", "--noexport"]
+    arguments += ["--explain=none"]
     assert train.main(arguments) == 0
     assert report(again)["test"] == report(run)["test"]
     assert (again / "predictions.csv").read_bytes() == (run / "predictions.csv").read_bytes()

@@ -19,6 +19,7 @@ ruff check .
 ruff format --check .
 mypy
 # Two processes, each of which takes whole files: the set-up of a file is done once. -n 0 is one.
-set -- -n 2 --dist=loadfile "$@"
+# Files are taken in the order of tests/conftest.py, and not by their number of tests.
+set -- -n 2 --dist=loadfile --no-loadscope-reorder "$@"
 echo "tltf: pytest $*"
 exec python -m pytest "$@"

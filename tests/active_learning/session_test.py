@@ -39,6 +39,7 @@ def folder(tmp_path_factory):
         method="linear_probe",
         train_epochs=1,
         baseline="none",
+        explain="none",
         quiet=True,
     )
     return folder

@@ -62,6 +62,7 @@ def test_a_run_of_a_path_says_what_was_read(tmp_path, capsys):
     assert check.main([data]) == 0
     assert "2, " in capsys.readouterr().out
     flags = ["--backbone=small_lstm", "--method=scratch", "--train_epochs=1", "--noexport"]
+    flags += ["--explain=none"]
     assert train.main([data, *flags, f"--output={tmp_path}/run"]) == 0
     saved = folder.read_options(str(tmp_path / "run")).data.data
     assert saved == f"csv(path={tmp_path}/all.csv, text=review, label=stars)"

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from tests.contracts import mirrored_script
 from tests.contracts.cases import METHODS
 
 ADAM = {"optimizer": "adam", "learning_rate": 0.01}
@@ -40,13 +41,10 @@ ALL = [
 """Without flags every case, and what needs more to be seen."""
 
 
-def started(num_devices, trainings, output):
-    """The process of the script."""
-    command = [sys.executable, "-m", "tests.contracts.mirrored_script", str(num_devices), output]
-    given = [json.dumps(training) for training in trainings]
-    return subprocess.Popen(
-        [*command, *given], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def started_on_two(given, output):
+    """The process of the script on two devices, which only a new process can be split into."""
+    command = [sys.executable, "-m", "tests.contracts.mirrored_script", "2", output, *given]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.mark.parametrize(
@@ -56,14 +54,16 @@ def started(num_devices, trainings, output):
         pytest.param([one for one in ALL if one not in QUICK], id="all", marks=pytest.mark.large),
     ],
 )
-def test_two_devices_leave_what_one_does(trainings, tmp_path):
-    outputs = {number: tmp_path / f"{number}.npz" for number in (1, 2)}
-    running = {n: started(n, trainings, output) for n, output in outputs.items()}
-    for number, process in running.items():
-        told, errors = process.communicate()
-        assert process.returncode == 0, errors[-3000:]
-        assert told.split()[-1] == str(number)
-    one, two = (dict(np.load(output)) for output in outputs.values())
+def test_two_devices_leave_what_one_does(trainings, tmp_path, monkeypatch, capsys):
+    given = [json.dumps(training) for training in trainings]
+    outputs = tmp_path / "1.npz", tmp_path / "2.npz"
+    process = started_on_two(given, outputs[1])
+    mirrored_script.main(["1", outputs[0], *given], monkeypatch.setattr)
+    assert capsys.readouterr().out.split()[-1] == "1"
+    told, errors = process.communicate()
+    assert process.returncode == 0, errors[-3000:]
+    assert told.split()[-1] == "2"
+    one, two = (dict(np.load(output)) for output in outputs)
     assert one.keys() == two.keys()
     for name, value in one.items():
         number, _, path = name.partition("/")

@@ -81,6 +81,7 @@ def test_a_run_stands_beside_it(tmp_path):
     made = tltf.make_options(
         data="digits(num_train=200, num_test=100)",
         baseline="classical",
+        explain="none",
         export=False,
         output=str(tmp_path / "run"),
         **flags,

@@ -286,6 +286,7 @@ UNTESTED = [
     "--noexport",
     "--split=holdout(test=0)",
     "--baseline=",
+    "--explain=none",
     "--calibrate=none",
 ]
 

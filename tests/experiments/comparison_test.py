@@ -267,6 +267,7 @@ def test_real_runs_on_pictures_show_the_pictures(tmp_path, monkeypatch):
             train_epochs=3,
             learning_rate=rate,
             baseline="none",
+            explain="none",
             quiet=True,
         )
     with open(tmp_path / "run_a/predictions.csv", newline="") as file:

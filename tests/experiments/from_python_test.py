@@ -30,6 +30,7 @@ PICTURES = {
     "method": "scratch",
     "train_epochs": 1,
     "image_size_px": 8,
+    "explain": "none",
 }
 
 

@@ -14,6 +14,7 @@ DIGITS = {
     "image_size_px": 8,
     "train_epochs": 1,
     "near_duplicates": False,
+    "explain": "none",
     "export": False,
 }
 

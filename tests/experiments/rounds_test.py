@@ -86,7 +86,7 @@ def test_the_page_is_about_all_folds_and_leads_to_each(run):
 
 
 def test_the_plan_is_printed_once_and_the_last_lines_name_a_model(tmp_path, capsys):
-    changed = ["--data=digits(num_train=90, num_test=30)", "--train_epochs=2"]
+    changed = ["--data=digits(num_train=90, num_test=30)", "--train_epochs=2", "--explain=none"]
     assert train.main([*FLAGS, *changed, f"--output={tmp_path}/run"]) == 0
     printed = capsys.readouterr()
     assert printed.err.count("backbone   small_cnn") == 1
@@ -204,7 +204,8 @@ def draws(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "draws"
     split = "--split=few_shot(labels_a_class=5, draws=3, draw=-1, test=.1)"
     flags = [flag for flag in FLAGS if not flag.startswith("--split")]
-    assert train.main([*flags, split, "--method=probe(family=ridge)", f"--output={folder}"]) == 0
+    flags += [split, "--method=probe(family=ridge)", "--explain=none"]
+    assert train.main([*flags, f"--output={folder}"]) == 0
     return folder
 
 
@@ -226,7 +227,7 @@ def test_draws_are_judged_on_the_same_rows_and_have_a_mean_with_student_s_interv
 def seeds(tmp_path_factory):
     """Runs of three seeds: with two light heads on splits of their own, and on a test split of the data."""
     folder = tmp_path_factory.mktemp("seeds")
-    flags = [flag for flag in FLAGS if not flag.startswith("--split")]
+    flags = [flag for flag in FLAGS if not flag.startswith("--split")] + ["--explain=none"]
     random = np.random.default_rng(0)
     labels = np.arange(120) % 3
     pictures = (

@@ -43,6 +43,7 @@ def deployed(tmp_path_factory):
         batch_size=8,
         learning_rate=0.003,
         baseline="none",
+        explain="none",
         quiet=True,
         export=True,
     ).folder

@@ -469,6 +469,7 @@ FLAGS = [
     "--method=full",
     "--train_epochs=2",
     "--noexport",
+    "--explain=none",
 ]
 
 

@@ -304,6 +304,7 @@ def judged(tmp_path_factory):
         "--image_size_px=16",
         "--method=scratch",
         "--train_epochs=2",
+        "--explain=none",
         "--split=holdout(test=0)",
     ]
     assert train.main(argv) == 0
@@ -369,6 +370,7 @@ def test_evaluation_of_the_runs_own_data_without_splits_says_how_many_it_knows(t
         "--image_size_px=16",
         "--method=scratch",
         "--train_epochs=1",
+        "--explain=none",
     ]
     assert train.main(argv) == 0
     assert "2 classes (cat, dog)" in capsys.readouterr().err

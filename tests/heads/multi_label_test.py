@@ -208,13 +208,14 @@ def test_evaluating_again_and_folds(tags):
     from tltf import evaluate, train
 
     data = f"--data=csv(path={tags}/rows.csv, text=text, label=tags)"
-    assert train.main(flags(tags, "judged", "--export=false")) == 0
+    assert train.main(flags(tags, "judged", "--export=false", "--explain=none")) == 0
     assert evaluate.main([f"--run={tags}/judged", data, f"--output={tags}/again"]) == 0
     again = json.loads((tags / "again/report.json").read_text())
     assert again["test"]["num_examples"] == 240 and again["test"]["micro_f1"] > 0.8
     shares = again["baselines"]["frequencies"]["test"]
     assert 0 < shares["loss"] < 1
     folds = flags(tags, "folds", "--split=kfold(folds=2, fold=-1)", "--export=false")
+    folds += ["--explain=none"]
     assert train.main(folds) == 0
     report = json.loads((tags / "folds/report.json").read_text())
     assert len(report["folds"]) == 2 and report["test"]["num_examples"] == 240

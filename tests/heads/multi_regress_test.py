@@ -188,7 +188,7 @@ def test_folds_are_judged_together(place, tmp_path):
     data = f"--data=csv(path={place}/all.csv, text=text, label=height|width)"
     flags = ["--head=regress", "--backbone=small_lstm", "--method=scratch", "--train_epochs=1"]
     folds = ["--split=kfold(folds=2, fold=-1)", "--export=false", f"--output={tmp_path}/folds"]
-    assert train.main([data, *flags, *folds]) == 0
+    assert train.main([data, *flags, *folds, "--explain=none"]) == 0
     found, table = report(tmp_path / "folds"), pandas.read_csv(tmp_path / "folds/predictions.csv")
     truths = np.array([text.split("|") for text in table["true_values"]], float)
     first = report(tmp_path / "folds/rounds/1")["options"]["head"]

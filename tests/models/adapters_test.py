@@ -26,10 +26,11 @@ FLAGS = {
     "split": "holdout(validation=0)",
 }
 METHODS = {
-    "lora": "lora(rank=2)",
+    "lora": "lora(rank=2, targets='.*block_1[2-5]_(expand|project)_conv/kernel')",
     "bitfit": "bitfit",
-    "adapters": "adapters(size=2, targets='.*project.*kernel')",
+    "adapters": "adapters(size=2, targets='.*block_1[2-5]_project_conv/kernel')",
 }
+"""Two train near the top, below which nothing is traced for gradients; bitfit trains at the bottom too."""
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,7 @@ FLAGS = {
     "learning_rate": 0.01,
     "near_duplicates": False,
     "baseline": "none",
+    "explain": "none",
     "quiet": True,
     "export": False,
 }

@@ -133,6 +133,7 @@ def test_a_method_that_does_not_fit_is_corrected_in_the_same_folder(tmp_path, ca
         "--image_size_px=8",
         "--train_epochs=1",
         "--noexport",
+        "--explain=none",
         f"--output={tmp_path}/run",
     ]
     assert train.main([*argv, "--method=ia3"]) == 2

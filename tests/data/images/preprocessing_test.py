@@ -259,3 +259,17 @@ def test_config():
         images_preprocessing.ImagePreprocessing.from_config(preprocessing.to_config())
         == preprocessing
     )
+
+
+def test_the_graph_of_reading_is_made_once_for_all_datasets(monkeypatch):
+    made, orientation = [], exif.orientation
+    monkeypatch.setattr(exif, "orientation", lambda found: made.append(1) or orientation(found))
+    contents = tf.constant([encode(PICTURE, "PNG")] * 3)
+    answers = [
+        next(iter(tf.data.Dataset.from_tensor_slices(contents).map(own.read).batch(3)))["image"]
+        for own in (images_preprocessing.ImagePreprocessing(39) for _ in range(2))
+    ]
+    assert len(made) == 1, "an equal preprocessing has the same graph"
+    expected = images_preprocessing.ImagePreprocessing(39)._read_one(contents[0])
+    for found in answers:
+        np.testing.assert_array_equal(found, np.stack([expected] * 3))

@@ -36,6 +36,7 @@ def told_of_texts(tmp_path_factory):
 
 COMMON = [
     "--train_epochs=2",
+    "--explain=none",
     "--noexport",
     "--quiet",
     "--track=tests.experiments.tracking.recording:RecordingTracker",

@@ -27,6 +27,7 @@ def run(tmp_path_factory):
             image_size_px=8,
             train_epochs=1,
             near_duplicates=False,
+            explain="none",
             export=False,
             output=str(folder),
         )
