@@ -1,11 +1,11 @@
-"""Whole runs with rows of another domain or without labels: the oracle, what the report says, and what is not used."""
+"""Whole runs with rows of another domain or without labels: the oracle, a source that does harm, and what is not used."""
 
 import json
 
 import pytest
 
 import tltf
-from tltf.errors import DataError
+from tltf.errors import DataError, FlagError
 
 FLAGS = {
     "backbone": "small_lstm(units=8, embedding=8)",
@@ -72,3 +72,33 @@ def test_without_it_they_are_bad_rows(tmp_path):
                 output=str(tmp_path / "run"),
             )
         )
+
+
+def test_a_source_that_does_harm_is_told_from_the_same_run_without_it(tmp_path, capsys):
+    """Words mean the opposite in the source, and two steps do not turn that round."""
+    source, target = table(tmp_path / "source.csv", "ba"), table(tmp_path / "target.csv", "ab")
+    common = {**FLAGS, "export": False, "learning_rate": 0.02, "baseline": "none"}
+    first = {**common, "data": source, "method": "scratch", "train_epochs": 12}
+    tltf.run(tltf.make_options(**first, output=str(tmp_path / "source")))
+    own = {**common, "data": target, "method": "full", "train_epochs": 6, "learning_rate": 2e-3}
+    goes_on = {"backbone": str(tmp_path / "source"), "head_weights": str(tmp_path / "source")}
+    chosen = {**own, **goes_on, "baseline": "without_source", "output": str(tmp_path / "two")}
+    capsys.readouterr()
+    report = tltf.run(tltf.make_options(**chosen))
+    said = " ".join(capsys.readouterr().out.split())
+    alone = tltf.run(
+        tltf.make_options(**own, backbone_weights="none", output=str(tmp_path / "one"))
+    )
+    row = report.baselines["without_source"]
+    assert row.test.scores == pytest.approx(alone.test.scores, nan_ok=True)
+    assert row.gain.gains["accuracy"].difference < -0.5
+    assert "Worse than the same run without its source" in said
+    assert "which is called negative transfer" in said
+    assert "same run without its source" in (tmp_path / "two" / "report.md").read_text()
+
+
+def test_only_a_run_that_begins_at_another_one_can_be_trained_without_it(tmp_path):
+    data = table(tmp_path / "source.csv", "ab")
+    given = tltf.make_options(**FLAGS, data=data, baseline="without_source", output="run")
+    with pytest.raises(FlagError, match="begins at another one"):
+        tltf.run(given)

@@ -32,7 +32,8 @@ from tltf.config.recipe import DataRecipe, Recipe
 from tltf.config.resume import allowed_changes
 from tltf.errors import FlagError, ModelError, nearest
 
-BASELINES = ("logistic", "probe", "oracle", "classical", "scratch")
+WITHOUT_SOURCE = "without_source"
+BASELINES = ("logistic", "probe", "oracle", "classical", "scratch", WITHOUT_SOURCE)
 NO_BASELINE = NO_TRACKER = "none"
 AUTO, NOTHING = "auto", "none"
 USUAL = "usual"
@@ -87,6 +88,9 @@ def resolve(options: Options, needs_output: bool = True, source: Call[Row] | Non
     backbone = pick_backbone(fitting_backbone(read.source) if name in (USUAL, AUTO) else name)
     if backbone and options.model.image_size_px and name != AUTO:
         require_size(backbone, options.model.image_size_px)
+    if WITHOUT_SOURCE in (baselines or ()) and not begins_at_run(options):
+        what = f"{WITHOUT_SOURCE} is of a run that begins at another one, and --backbone names none"
+        raise FlagError(what, flag="baseline", fix="--backbone=RUN, or --baseline=scratch")
     formats = call_strings.pick_each(FORMATS, output.export_format, "export_format")
     recipe = Recipe(
         **vars(read),
@@ -311,6 +315,14 @@ def fitting_backbone(source: Call[Row]) -> str:
         fix = " or ".join(f"--backbone={name}" for name in defaults.BACKBONES.values())
         raise FlagError(what, flag="backbone", fix=fix)
     return defaults.usual_backbone(modality)
+
+
+def begins_at_run(options: Options) -> bool:
+    """Whether --backbone is the folder of a finished run, whose network another one goes on with."""
+    name = options.model.backbone
+    return (
+        name not in (USUAL, AUTO) and not name.startswith(PRESET_PREFIX) and not pick_backbone(name)
+    )
 
 
 def pick_backbone(text: str) -> Call[BackboneRow] | None:

@@ -226,6 +226,7 @@ VALUES = {
         "probe": "light_head tuned_probe ridge lda knn",
         "classical": "tfidf tf_idf bag_of_words bow hog svm",
         "scratch": "random random_weights from_scratch",
+        "without_source": "target_only no_source single_stage",
         "none": "false off no 0",
     },
     "metric": {

@@ -10,14 +10,22 @@ from scipy import special
 
 from tltf.config import options
 from tltf.config.checks import AUTO
+from tltf.config.paths import HEAD_STARTS
 from tltf.console import lines
 from tltf.data.source import TARGET, TRAIN, Source
 from tltf.evaluation import classical, evaluators
-from tltf.evaluation.baseline_row import CLASSICAL, LIGHT_HEAD, ORACLE, BaselineRow
+from tltf.evaluation.baseline_row import (
+    CLASSICAL,
+    LIGHT_HEAD,
+    ORACLE,
+    WITHOUT_SOURCE,
+    BaselineRow,
+)
 from tltf.evaluation.evaluators.evaluator import Evaluator
 from tltf.heads.light import choice, families
 from tltf.heads.light.light_model import FrozenRows
 from tltf.models.transfer_model import TransferModel
+from tltf.runs import folder as run_folder
 from tltf.training import training
 from tltf.training.result import TrainingResult
 
@@ -27,7 +35,7 @@ def measure(
 ) -> dict[str, BaselineRow] | None:
     """Name -> row of each baseline: a constant one, and those that were asked for.
 
-    These are heads on frozen features, a classifier without a network, and random weights.
+    These are heads on frozen features, a classifier without a network, and networks that began elsewhere.
     """
     trained = result.model
     parts, seed = trained.splits, trained.run_options.runtime.seed
@@ -65,6 +73,8 @@ def measure(
         lines.say("baseline", "scratch is what this run itself is, so it is not measured again")
     elif "scratch" in names:
         add("scratch", *_scratch(result, judge))
+    if WITHOUT_SOURCE in names:
+        add(WITHOUT_SOURCE, *_without_source(result, judge))
     return rows
 
 
@@ -150,23 +160,42 @@ def _probe(
 
 def _scratch(result: TrainingResult, judge: Evaluator[Any]) -> tuple[BaselineRow, Any]:
     """`(row, candidate)` of the same run from random weights, with all weights trained."""
-    trained = result.model
-    sizes = {
-        name: options.flag_values(trained.run_options)[name]
-        for name in ("image_size_px", "text_length")
-    }
     norm = result.given.train.norm
     if norm == "frozen":  # the statistics of random weights mean nothing
         norm = "auto"
-    chosen = options.replace(
-        options.replace(result.given, **sizes),
-        method="scratch",
-        norm=norm,
-        output="",
-        baseline="none",
-    )
-    source = trained.recipe.source if trained.recipe else None
     lines.say("baseline", "the same network from random weights, for comparison")
+    chosen = options.replace(result.given, method="scratch", norm=norm)
+    return _trained_anew(result, judge, chosen, "from random weights, everything trained")
+
+
+def _without_source(result: TrainingResult, judge: Evaluator[Any]) -> tuple[BaselineRow, Any]:
+    """`(row, candidate)` of the same run from where the run that --backbone names had begun."""
+    given = result.given
+    start = run_folder.read_options(given.model.backbone).model
+    lines.say("baseline", f"the same run from {start.backbone}, without its source, for comparison")
+    begun = {"backbone": start.backbone, "backbone_weights": start.backbone_weights}
+    if given.model.head_weights not in HEAD_STARTS:
+        begun["head_weights"] = ""
+    chosen = options.replace(given, **begun)
+    return _trained_anew(result, judge, chosen, f"from {start.backbone}, without its source")
+
+
+def _trained_anew(
+    result: TrainingResult, judge: Evaluator[Any], chosen: options.Options, how: str
+) -> tuple[BaselineRow, Any]:
+    """`(row, candidate)` of a run with other options on the same rows, its inputs of the same size.
+
+    Args:
+        result: of the run.
+        judge: of its head.
+        chosen: the other options.
+        how: what differs, in words.
+    """
+    trained = result.model
+    own = options.flag_values(trained.run_options)
+    sizes = {name: own[name] for name in ("image_size_px", "text_length")}
+    chosen = options.replace(chosen, **sizes, output="", baseline="none")
+    source = trained.recipe.source if trained.recipe else None
     with lines.indented():
         fitted = training.fit_parts(chosen, trained.splits, source)
     other, test = fitted.model, trained.splits["test"]
@@ -176,8 +205,7 @@ def _scratch(result: TrainingResult, judge: Evaluator[Any]) -> tuple[BaselineRow
         judge.measure(
             np.asarray(test.labels), candidate, trained.class_names, seed=chosen.runtime.seed
         ),
-        note=f"the same flags from random weights, everything trained: {used.train_epochs} "
-        f"epochs, {used.optimizer} at {used.learning_rate:g}",
+        note=f"the same flags {how}: {used.train_epochs} epochs, {used.optimizer} at {used.learning_rate:g}",
         time_s=fitted.times_s["train"],
     )
     return row, candidate

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tltf.evaluation import evaluators, left_out
-from tltf.evaluation.baseline_row import Gain, PairedDifference
+from tltf.evaluation.baseline_row import WITHOUT_SOURCE, Gain, PairedDifference
 from tltf.evaluation.evaluators import belief_sections
 from tltf.evaluation.report import folds
 from tltf.evaluation.report.report import DataSummary, Parameters, Report
@@ -14,6 +14,7 @@ from tltf.evaluation.report.wording import BAD, GOOD, UNCLEAR, Wording, count_of
 from tltf.evaluation.split_metrics import SplitMetrics
 
 SCRATCH_TITLE = "same network from random weights"
+WITHOUT_SOURCE_TITLE = "same run without its source"
 OWN_TEST = "own_test"
 """Name among the baselines of an evaluation of the run itself on its own test split."""
 MOST_GROUPS = 8
@@ -110,7 +111,12 @@ def comparison(report: Report) -> list[ComparisonRow]:
     """The rows of the model and, after it, of its baselines, the best first."""
     _, metrics = report.main_split()
     said = evaluators.wording_for(metrics)
-    titles = {"scratch": SCRATCH_TITLE, OWN_TEST: "its own test split", **said.baselines}
+    titles = {
+        "scratch": SCRATCH_TITLE,
+        WITHOUT_SOURCE: WITHOUT_SOURCE_TITLE,
+        OWN_TEST: "its own test split",
+        **said.baselines,
+    }
     others = []
     for name, row in (report.baselines or {}).items():
         title = titles.get(name, words(name))

@@ -7,10 +7,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from tltf.config.paths import HEAD_STARTS
 from tltf.console.lines import NAME, TEXT, wrap
 from tltf.console.progress import seconds_text
 from tltf.errors import printable
 from tltf.evaluation import evaluators
+from tltf.evaluation.baseline_row import WITHOUT_SOURCE
 from tltf.evaluation.report import learning, sentences, verdict
 from tltf.evaluation.report.report import Report
 from tltf.evaluation.split_metrics import SplitMetrics
@@ -42,6 +44,10 @@ def closing_text(report: Report, run: pathlib.Path, history: Sequence[dict[str, 
         lines += wrap("", f"{said.value(row.value)} {row.title}{gain}")
     if "scratch" not in (report.baselines or {}) and not report.tasks:
         lines += wrap("", "not measured: random weights (--baseline=scratch)")
+    head_weights = (report.options or {}).get("head_weights", "")
+    if head_weights not in HEAD_STARTS and WITHOUT_SOURCE not in (report.baselines or {}):
+        what = f"the same run without {head_weights} (--baseline={WITHOUT_SOURCE})"
+        lines += wrap("", f"not measured: {what}")
     lines += wrap("trained", " ".join(learning.sentences(report, history)))
     return "\n".join([*lines, *_next_lines(report, run)])
 

@@ -6,13 +6,21 @@ from collections.abc import Iterator
 
 from tltf.config.call_strings import IN_MEMORY
 from tltf.evaluation import evaluators
-from tltf.evaluation.baseline_row import BEST_MEMBER, CLASSICAL, LIGHT_HEAD, BaselineRow, Gain
+from tltf.evaluation.baseline_row import (
+    BEST_MEMBER,
+    CLASSICAL,
+    LIGHT_HEAD,
+    WITHOUT_SOURCE,
+    BaselineRow,
+    Gain,
+)
 from tltf.evaluation.report.ensemble_block import EnsembleBlock
 from tltf.evaluation.report.report import Report
 from tltf.evaluation.report.wording import BAD, GOOD, NEUTRAL, UNCLEAR, Wording, count_of
 from tltf.evaluation.split_metrics import SplitMetrics
 
 SCRATCH_TITLE = "the same network from random weights"
+WITHOUT_SOURCE_TITLE = "the same run without its source"
 SOURCE_TITLE = "a tuned light head that learned from the source alone"
 
 
@@ -115,6 +123,7 @@ def _rivals(report: Report, metrics: SplitMetrics) -> Iterator[_Rival]:
         (LIGHT_HEAD, _light_title(report), "probe"),
         (CLASSICAL, "a classifier without a pretrained network", ""),
         ("scratch", SCRATCH_TITLE, "scratch"),
+        (WITHOUT_SOURCE, WITHOUT_SOURCE_TITLE, ""),
     ):
         gain = _gain(rows.get(name), judge.wording)
         if gain:
@@ -162,6 +171,8 @@ def _worse(report: Report, rival: _Rival, said: Wording, is_constant_beaten: boo
     text = f"Worse than {rival.title} by {said.amount(rival.gain)}: do not use this model."
     if rival.title == SOURCE_TITLE:
         text += " The rows of the target did harm, which is called negative transfer."
+    if rival.title == WITHOUT_SOURCE_TITLE:
+        text += " The source did harm, which is called negative transfer."
     if not is_constant_beaten:
         text += f" It is no better than {said.constant_answer} either."
     if not rival.method or rival.method == (report.options or {}).get("method"):
