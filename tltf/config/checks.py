@@ -88,9 +88,7 @@ def resolve(options: Options, needs_output: bool = True, source: Call[Row] | Non
     backbone = pick_backbone(fitting_backbone(read.source) if name in (USUAL, AUTO) else name)
     if backbone and options.model.image_size_px and name != AUTO:
         require_size(backbone, options.model.image_size_px)
-    if WITHOUT_SOURCE in (baselines or ()) and not begins_at_run(options):
-        what = f"{WITHOUT_SOURCE} is of a run that begins at another one, and --backbone names none"
-        raise FlagError(what, flag="baseline", fix="--backbone=RUN, or --baseline=scratch")
+    _require_source(baselines, options)
     formats = call_strings.pick_each(FORMATS, output.export_format, "export_format")
     recipe = Recipe(
         **vars(read),
@@ -315,6 +313,13 @@ def fitting_backbone(source: Call[Row]) -> str:
         fix = " or ".join(f"--backbone={name}" for name in defaults.BACKBONES.values())
         raise FlagError(what, flag="backbone", fix=fix)
     return defaults.usual_backbone(modality)
+
+
+def _require_source(baselines: tuple[str, ...] | None, options: Options) -> None:
+    """Raises FlagError where a run is to be trained without its source, and has none."""
+    if WITHOUT_SOURCE in (baselines or ()) and not begins_at_run(options):
+        what = f"{WITHOUT_SOURCE} is of a run that begins at another one, and --backbone names none"
+        raise FlagError(what, flag="baseline", fix="--backbone=RUN, or --baseline=scratch")
 
 
 def begins_at_run(options: Options) -> bool:
