@@ -77,7 +77,7 @@ def resolve(options: Options, needs_output: bool = True, source: Call[Row] | Non
         method = call_strings.pick(METHODS, train.method, "method")
         _require_rows(method, read)
         _require_start(method, options)
-    baselines = pick_baselines(output.baseline)
+    baselines = _fitting_baselines(options)
     allowed_changes(output.resume)
     if train.clipnorm and train.global_clipnorm:
         raise FlagError(
@@ -88,7 +88,6 @@ def resolve(options: Options, needs_output: bool = True, source: Call[Row] | Non
     backbone = pick_backbone(fitting_backbone(read.source) if name in (USUAL, AUTO) else name)
     if backbone and options.model.image_size_px and name != AUTO:
         require_size(backbone, options.model.image_size_px)
-    _require_source(baselines, options)
     formats = call_strings.pick_each(FORMATS, output.export_format, "export_format")
     recipe = Recipe(
         **vars(read),
@@ -315,11 +314,17 @@ def fitting_backbone(source: Call[Row]) -> str:
     return defaults.usual_backbone(modality)
 
 
-def _require_source(baselines: tuple[str, ...] | None, options: Options) -> None:
-    """Raises FlagError where a run is to be trained without its source, and has none."""
+def _fitting_baselines(options: Options) -> tuple[str, ...] | None:
+    """The names in --baseline, see `pick_baselines`.
+
+    Raises:
+        FlagError: a name is unknown, or a run is to be trained without its source and has none.
+    """
+    baselines = pick_baselines(options.output.baseline)
     if WITHOUT_SOURCE in (baselines or ()) and not begins_at_run(options):
         what = f"{WITHOUT_SOURCE} is of a run that begins at another one, and --backbone names none"
         raise FlagError(what, flag="baseline", fix="--backbone=RUN, or --baseline=scratch")
+    return baselines
 
 
 def begins_at_run(options: Options) -> bool:
