@@ -269,7 +269,7 @@ def learn(way, rows, names, before, seed):
         tf.distribute.get_strategy(),
         EveryLog(),
     )
-    fit.prepare(FitContext(tuple(names), "", lambda run: teacher, before.left))
+    fit.prepare(FitContext(tuple(names), "", lambda run: teacher, carried=before.left))
     return Learner(fit(), tuple(names), method.carried)
 
 
