@@ -33,6 +33,7 @@ from tltf.config.resume import allowed_changes
 from tltf.errors import FlagError, ModelError, nearest
 
 WITHOUT_SOURCE = "without_source"
+"""The baseline of the same run from where its source, the run that --backbone names, had begun."""
 BASELINES = ("logistic", "probe", "oracle", "classical", "scratch", WITHOUT_SOURCE)
 NO_BASELINE = NO_TRACKER = "none"
 AUTO, NOTHING = "auto", "none"

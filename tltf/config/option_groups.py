@@ -223,7 +223,7 @@ class OutputOptions:
         "Simpler models that the result is compared with, joined with |: logistic (a linear model on "
         "the frozen features; for classes it is logistic regression, and under lp_ft the probe that "
         "it starts from), probe (what --method=probe would train), oracle (the same on the labels of --target_data), classical (no "
-        "pretrained network: words of texts, or edges and colours of images) scratch (the same run from "
+        "pretrained network: words of texts, or edges and colours of images), scratch (the same run from "
         "random weights) and without_source (the same run from where the run of --backbone=RUN had begun); or none. auto is logistic under methods that solve for it anyway, or where "
         "a pretrained network has at most 5,000 examples to pass through; else none.",
     )

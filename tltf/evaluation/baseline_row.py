@@ -11,8 +11,6 @@ LIGHT_HEAD = "light_head"
 """The name of the baseline that --baseline=probe measures."""
 BEST_MEMBER, MEAN_OF_ALL = "best_member", "mean_of_all"
 """The names of the candidate of an ensemble that is best on validation, and of the mean of all."""
-WITHOUT_SOURCE = "without_source"
-"""The name of the same run from where its source, the run that --backbone names, had begun."""
 ORACLE = "oracle"
 """The name of the same model on the labels of the target's rows, which no method reads."""
 

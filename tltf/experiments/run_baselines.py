@@ -9,7 +9,7 @@ import numpy as np
 from scipy import special
 
 from tltf.config import options
-from tltf.config.checks import AUTO
+from tltf.config.checks import AUTO, WITHOUT_SOURCE
 from tltf.config.paths import HEAD_STARTS
 from tltf.console import lines
 from tltf.data.source import TARGET, TRAIN, Source
@@ -18,7 +18,6 @@ from tltf.evaluation.baseline_row import (
     CLASSICAL,
     LIGHT_HEAD,
     ORACLE,
-    WITHOUT_SOURCE,
     BaselineRow,
 )
 from tltf.evaluation.evaluators.evaluator import Evaluator

@@ -15,7 +15,7 @@ from tltf import predict, train
 from tltf.config import checks
 from tltf.config.options import make
 from tltf.config.preset_options import PresetOptions, TrainCommandOptions
-from tltf.errors import FlagError
+from tltf.errors import FlagError, ModelError
 from tltf.evaluation.held_out import Difference
 from tltf.evaluation.learning_curve import LearningCurve
 from tltf.evaluation.report.report import run_report
@@ -247,6 +247,14 @@ def test_an_interrupted_preset_does_not_go_on_with_other_flags(quick, data, tmp_
     assert train.main(flags(data, run, preset="quick", train_epochs="2")) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "begun with other flags (--train_epochs=1, --train_epochs=2)" in said
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[]"])
+def test_a_damaged_plan_is_told(tmp_path, text):
+    (tmp_path / "advice").mkdir()
+    (tmp_path / "advice" / "preset_plan.json").write_text(text)
+    with pytest.raises(ModelError, match="cannot be read"):
+        preset_plan.read_plan(tmp_path, "good", make(data="digits"))
 
 
 @pytest.mark.parametrize(("left_s", "first"), [(10_000, "good"), (500, "fast")])

@@ -5,8 +5,9 @@ import statistics
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from tltf.config.checks import WITHOUT_SOURCE
 from tltf.evaluation import evaluators, left_out
-from tltf.evaluation.baseline_row import WITHOUT_SOURCE, Gain, PairedDifference
+from tltf.evaluation.baseline_row import Gain, PairedDifference
 from tltf.evaluation.evaluators import belief_sections
 from tltf.evaluation.report import folds
 from tltf.evaluation.report.report import DataSummary, Parameters, Report

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from tltf.config.checks import WITHOUT_SOURCE
 from tltf.config.paths import HEAD_STARTS
 from tltf.console.lines import NAME, TEXT, wrap
 from tltf.console.progress import seconds_text
 from tltf.errors import printable
 from tltf.evaluation import evaluators
-from tltf.evaluation.baseline_row import WITHOUT_SOURCE
 from tltf.evaluation.report import learning, sentences, verdict
 from tltf.evaluation.report.report import Report
 from tltf.evaluation.split_metrics import SplitMetrics

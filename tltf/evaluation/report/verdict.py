@@ -5,12 +5,12 @@ import shlex
 from collections.abc import Iterator
 
 from tltf.config.call_strings import IN_MEMORY
+from tltf.config.checks import WITHOUT_SOURCE
 from tltf.evaluation import evaluators
 from tltf.evaluation.baseline_row import (
     BEST_MEMBER,
     CLASSICAL,
     LIGHT_HEAD,
-    WITHOUT_SOURCE,
     BaselineRow,
     Gain,
 )

@@ -3,7 +3,8 @@
 import dataclasses
 import json
 import pathlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from tltf.config.flag_fields import FlagValue
 from tltf.config.options import Options
@@ -16,6 +17,8 @@ from tltf.experiments.advice.advising import Advice
 from tltf.experiments.presets import budget, trial_space
 from tltf.experiments.presets.trial_space import TrialSpace
 from tltf.runs import layout
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,10 +123,9 @@ def read_plan(run: pathlib.Path, preset: str, given: Options) -> PresetPlan | No
         FlagError: it was begun with another preset or other flags.
         ModelError: the file is damaged.
     """
-    content = _read(run / layout.ADVICE / layout.PRESET_PLAN)
-    if content is None:
+    plan = _read(run / layout.ADVICE / layout.PRESET_PLAN, PresetPlan.from_json)
+    if plan is None:
         return None
-    plan = PresetPlan.from_json(content)
     old = {f"--preset={plan.preset}", *plan.given}
     changed = old ^ {f"--preset={preset}", *automatic.given_flags(given)}
     if changed:
@@ -138,15 +140,13 @@ def read_choice(run: pathlib.Path) -> Choice | None:
     Raises:
         ModelError: the file is damaged.
     """
-    content = _read(run / layout.ADVICE / layout.PRESET_CHOICE)
-    return None if content is None else Choice.from_json(content)
+    return _read(run / layout.ADVICE / layout.PRESET_CHOICE, Choice.from_json)
 
 
-def _read(path: pathlib.Path) -> dict[str, Any] | None:
+def _read(path: pathlib.Path, make: Callable[[dict[str, Any]], T]) -> T | None:
     if not path.exists():
         return None
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return make(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError("cannot be read", place=path, fix="another --output") from error
-    return found

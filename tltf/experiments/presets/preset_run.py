@@ -24,6 +24,7 @@ from tltf.experiments.launch import Launch
 from tltf.experiments.presets import budget, ensemble_trial, preset_plan
 from tltf.experiments.presets.budget import Budget
 from tltf.experiments.presets.preset_plan import Choice, PresetPlan
+from tltf.experiments.presets.trial_space import TrialSpace
 from tltf.experiments.search import searching, study
 from tltf.experiments.search.searching import Search
 from tltf.experiments.search.trial import TrialRow, best_of
@@ -86,7 +87,7 @@ def run(
         base = replace(given, **plan.network)
         choice = preset_plan.read_choice(path)
         if choice is None:
-            search = None if plan.space is None else _search(base, plan, path, time)
+            search = _search(base, plan, plan.space, path, time) if plan.space else None
             choice = _choose(base, plan, search, time)
             preset_plan.write(path, layout.PRESET_CHOICE, choice)
         report = _carry_out(choice, base, recipe, path, launch)
@@ -129,10 +130,11 @@ def _advise(given: Options, recipe: Recipe, run: pathlib.Path, time: Budget) -> 
     return found
 
 
-def _search(base: Options, plan: PresetPlan, run: pathlib.Path, time: Budget) -> FinishedTrials:
+def _search(
+    base: Options, plan: PresetPlan, space: TrialSpace, run: pathlib.Path, time: Budget
+) -> FinishedTrials:
     """The trials of the plan, as far as there is time; the first is the light head."""
-    space, is_best = plan.space, plan.preset == BEST
-    assert space is not None
+    is_best = plan.preset == BEST
     later_s = plan.reserve_s + (budget.ensemble_s(time.seconds) if is_best else 0.0)
     left_s = max(time.left_s - later_s, 1.0)
     count = budget.num_trials(left_s, space.first_s, space.next_s)

@@ -119,16 +119,16 @@ def kept_epoch(history: list[dict[str, Any]], metric: str, value: float, loss: f
 
     def is_kept(row: dict[str, Any]) -> bool:
         own, own_loss = row.get(f"val_{metric}"), row.get("val_loss")
-        if own is None or (own_loss is None and metric != "loss"):
+        if own is None or own_loss is None:
             return False
-        near = [(own, value)] if own_loss is None else [(own, value), (own_loss, loss)]
+        near = (own, value), (own_loss, loss)
         return all(math.isclose(one, other, rel_tol=SAME, abs_tol=SAME) for one, other in near)
 
     epochs = [row for row in history if row.get("penalty") is None and "candidate" not in row]
     if not epochs or len({row.get("phase") for row in epochs}) > 1:
         return None
     if found := [row for row in epochs if is_kept(row)]:
-        return int(min(found, key=lambda row: abs((row.get("val_loss") or loss) - loss))["epoch"])
+        return int(min(found, key=lambda row: abs(row["val_loss"] - loss))["epoch"])
     is_start = any(is_kept(row) for row in history if row.get("penalty") is not None)
     return 0 if is_start else None
 
