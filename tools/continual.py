@@ -15,6 +15,7 @@ import itertools
 import pathlib
 import types
 
+import continual_rows
 import keras
 import measuring
 import numpy as np
@@ -24,19 +25,15 @@ from tltf.config import call_strings
 from tltf.config.catalogs import HEADS, METHODS
 from tltf.config.options import make
 from tltf.console import lines
-from tltf.data import kept_rows, run_data
+from tltf.data import kept_rows
 from tltf.data.kept_rows import KeptRows, Stream
-from tltf.data.sources import steps as step_sources
 from tltf.evaluation.report import folds
 from tltf.evaluation.step_accuracies import StepAccuracies
 from tltf.graphs import functional
-from tltf.graphs.backbone import Backbone
 from tltf.graphs.core import attach_head
 from tltf.methods.context import FitContext
-from tltf.models import loading
 from tltf.runs import carried
 from tltf.training.callbacks.log_epochs import EveryLog
-from tltf.training.feed import Feed
 from tltf.training.fit import Fit
 
 IMAGES = ["--backbone=efficientnet_lite0", "--image_size_px=96"]
@@ -120,102 +117,6 @@ WAYS = {
 """Name in the table -> settings, of which one is chosen."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Rows:
-    """Rows with their features.
-
-    Args:
-        features: float32[N, d].
-        labels: int[N], places in `names`.
-        steps: int[N], from 0.
-        roles: str[N].
-        ids: N str.
-        names: of all classes.
-    """
-
-    features: np.ndarray
-    labels: np.ndarray
-    steps: np.ndarray
-    roles: np.ndarray
-    ids: np.ndarray
-    names: tuple[str, ...]
-
-    def shuffled(self, seed):
-        """The rows with their steps, and with those their classes, in an order of the seed."""
-        order = np.random.default_rng(seed).permutation(self.steps.max() + 1)
-        numbers = np.argsort(order)[self.steps]
-        first = np.array([numbers[self.labels == label].min() for label in range(len(self.names))])
-        classes = np.argsort(first, kind="stable")
-        names = tuple(self.names[label] for label in classes)
-        return dataclasses.replace(
-            self, steps=numbers, labels=np.argsort(classes)[self.labels], names=names
-        )
-
-    def take(self, rows):
-        """Some of the rows."""
-        parts = {
-            name: getattr(self, name)[rows]
-            for name in ("features", "labels", "steps", "roles", "ids")
-        }
-        return dataclasses.replace(self, **parts)
-
-
-def rows_of(folder, case):
-    """The Rows of a case."""
-    data, flags = CASES[case]
-    also = ["--method=linear_probe(solver=lbfgs)", "--noexport", "--baseline=none"]
-    measuring.train(folder, case, f"--data={data}", *flags, *also)
-    trained, parts = loading.load(str(folder / case)), run_data.load_parts(str(folder / case))
-    found = []
-    for role, part in parts.items():
-        own = trained.features(part)
-        ids = np.array([str(row) for row in part.ids])
-        labels, numbers = np.asarray(part.labels), step_sources.numbers_of(part) - 1
-        roles = np.full(len(part), role)
-        found.append(Rows(own, labels, numbers, roles, ids, part.class_names))
-    joined = {
-        name: np.concatenate([getattr(part, name) for part in found])
-        for name in ("features", "labels", "steps", "roles", "ids")
-    }
-    return Rows(**joined, names=found[0].names)
-
-
-def identity(width, name):
-    """A backbone that gives its features as they are."""
-    features = keras.Input((width,), name="features")
-    taps = {"stage_1": keras.layers.Reshape((1, 1, width), name="reshaped")(features)}
-    return Backbone(name, "image", {"features": features}, taps, (), None, 0, 0, 0, True, {})
-
-
-def feed_of(rows, names, is_balanced, seed):
-    """A Feed of rows of features."""
-    counts = np.maximum(np.bincount(rows.labels, minlength=len(names)), 1)
-    weights = (
-        len(rows.labels) / ((counts > 0).sum() * counts) if is_balanced else np.ones(len(counts))
-    )
-
-    def training(first, number, rows_=None, skip=0, is_drawn=True):
-        orders = [
-            np.random.default_rng([seed, epoch]).permutation(len(rows.labels))
-            for epoch in range(first, first + number)
-        ]
-        parts = []
-        for order in orders:
-            labels = rows.labels[order].astype(np.int32)
-            given = (
-                {"features": rows.features[order]},
-                {"label": labels},
-                {"label": weights[labels].astype(np.float32)},
-            )
-            parts.append(tf.data.Dataset.from_tensor_slices(given).batch(BATCH))
-        dataset = parts[0]
-        for part in parts[1:]:
-            dataset = dataset.concatenate(part)
-        return dataset
-
-    return Feed(training, len(rows.labels), class_names=tuple(names))
-
-
 @dataclasses.dataclass
 class Learner:
     """What a method has after some steps."""
@@ -238,7 +139,7 @@ def learn(way, rows, names, before, seed):
     keras.utils.set_random_seed(seed)
     name = "." if before.core is not None else "identity"  # a folder, as that of a run is
     call = call_strings.pick(HEADS, "classify")
-    core = attach_head(identity(rows.features.shape[1], name), call, len(names))
+    core = attach_head(continual_rows.identity(rows.features.shape[1], name), call, len(names))
     if before.core is not None:
         old = functional.named_weights(before.core.groups[-1].layers)
         for key, variable in functional.named_weights(core.groups[-1].layers).items():
@@ -264,7 +165,7 @@ def learn(way, rows, names, before, seed):
     fit = Fit(
         core,
         method,
-        feed_of(rows, names, way.is_balanced, seed),
+        continual_rows.feed_of(rows, names, way.is_balanced, seed, BATCH),
         options,
         tf.distribute.get_strategy(),
         EveryLog(),
@@ -334,7 +235,7 @@ class Case:
     def rows(self):
         """The Rows."""
         if self._rows is None:
-            self._rows = rows_of(self.folder, self.name)
+            self._rows = continual_rows.rows_of(self.folder, self.name, *CASES[self.name])
         return self._rows
 
     def get(self, way, role, seed):

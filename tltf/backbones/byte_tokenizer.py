@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tltf.backbones.listed_tokens import ListedTokens
 from tltf.errors import ModelError
 from tltf.files import atomic_files
 
@@ -40,7 +41,7 @@ def byte_letters() -> list[str]:
     return [chr(byte if byte in own else next(others)) for byte in range(256)]
 
 
-class ByteTokenizer(keras.layers.Layer):
+class ByteTokenizer(ListedTokens, keras.layers.Layer):
     """A layer that cuts texts into byte pairs and gives their ids; as an object, KerasHub's tokenizers' kin.
 
     Args:
@@ -167,26 +168,6 @@ class ByteTokenizer(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The arguments without the vocabulary and the merges, which `save_assets` writes."""
         return {"name": self.name}
-
-    def get_vocabulary(self) -> list[str]:
-        """All tokens in the order of their ids."""
-        return list(self._tokens)
-
-    def vocabulary_size(self) -> int:
-        """The number of tokens."""
-        return len(self._tokens)
-
-    def id_to_token(self, id: int) -> str:
-        """The token of an id."""
-        return self._tokens[id]
-
-    def token_to_id(self, token: str) -> int:
-        """The id of a token.
-
-        Raises:
-            ValueError: the vocabulary does not have it.
-        """
-        return self._tokens.index(token)
 
     def save_assets(self, folder: str) -> None:
         """Writes the tokens and the merges into `folder`, one per line."""

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tltf.backbones.listed_tokens import ListedTokens
 from tltf.errors import ModelError
 from tltf.files import atomic_files, untrusted
 
@@ -20,7 +21,7 @@ PAD, START = "<pad>", "<s>"
 _FILE = "vocabulary.json"
 
 
-class CharacterTokenizer(keras.layers.Layer):
+class CharacterTokenizer(ListedTokens, keras.layers.Layer):
     """A layer that cuts texts into characters and gives their ids; as an object, KerasHub's tokenizers' kin.
 
     Args:
@@ -77,26 +78,6 @@ class CharacterTokenizer(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The arguments without the vocabulary, which `save_assets` writes."""
         return {"name": self.name}
-
-    def get_vocabulary(self) -> list[str]:
-        """All tokens in the order of their ids."""
-        return list(self._tokens)
-
-    def vocabulary_size(self) -> int:
-        """The number of tokens."""
-        return len(self._tokens)
-
-    def id_to_token(self, id: int) -> str:
-        """The token of an id."""
-        return self._tokens[id]
-
-    def token_to_id(self, token: str) -> int:
-        """The id of a token.
-
-        Raises:
-            ValueError: the vocabulary does not have it.
-        """
-        return self._tokens.index(token)
 
     def save_assets(self, folder: str) -> None:
         """Writes the tokens into `folder`, as a list in JSON."""
