@@ -3,6 +3,7 @@
 import gc
 import os
 import pathlib
+import random
 
 import pytest
 
@@ -39,6 +40,12 @@ def pytest_collection_finish():
     """What was imported stays until the end, so that no collection of garbage looks at it again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Networks of random weights, whose seeds Keras draws here, are the same in whatever order tests run."""
+    random.seed(item.path.name)
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,8 @@ TEXTS = ("a good film", "a bad film", "the plot is thin", "the cast is great, th
 def image(
     backbone="small_cnn(filters=[4, 8], channels=3)", size_px=16, names=("cat", "dog", "owl")
 ):
-    """An image model with random weights."""
+    """An image model with random weights, always the same: of some nothing passes its ReLUs."""
+    keras.utils.set_random_seed(1)
     chosen = options.make(
         option_groups.ModelOptions,
         backbone=backbone,
@@ -33,7 +34,8 @@ def image(
 
 
 def text(backbone="small_lstm(units=8, embedding=8, vocabulary=60)", names=("bad", "good")):
-    """A text model with random weights and a vocabulary learned from TEXTS."""
+    """A text model with random weights, always the same, and a vocabulary learned from TEXTS."""
+    keras.utils.set_random_seed(1)
     chosen = options.make(
         option_groups.ModelOptions, backbone=backbone, backbone_weights="none", text_length=12
     )
@@ -66,6 +68,7 @@ PIECES = (
 
 def bert(folder, head="classify", names=("bad", "good")):
     """A text model on a tiny BERT with random weights, read from a KerasHub folder that is written."""
+    keras.utils.set_random_seed(1)
     backbone = keras_hub.models.BertBackbone(
         vocabulary_size=len(PIECES),
         num_layers=2,
