@@ -112,7 +112,7 @@ def resolve(options: Options, situation: Situation, method: Call[MethodRow]) -> 
     train = options.train
     usual = _defaults_of(method, situation.modality, situation.is_pretrained)
     optimizer = usual.optimizer if train.optimizer == "auto" else train.optimizer
-    schedule = usual.schedule if train.schedule == "auto" else train.schedule
+    schedule = _schedule(train, usual)
     num_rows, passes = _rows_of_epoch(method, situation), method.row.passes if method.row else 1
     batch_size = _batch_size(train.batch_size, usual.batch_size, num_rows, situation)
     _check(train, situation)
@@ -232,6 +232,9 @@ def _check(train: TrainOptions, situation: Situation) -> None:
             "balance them twice"
         )
         raise FlagError(what, flag="class_weights", fix="--class_weights=none, or --sampling=none")
+    if train.snapshots and train.schedule not in ("auto", "cosine"):
+        what = "makes the rate fall several times as half a cosine, in place of --schedule"
+        raise FlagError(what, flag="snapshots", fix="--schedule=auto, or --snapshots=0")
     if situation.has_validation:
         return
     for name, is_on in {
@@ -241,6 +244,12 @@ def _check(train: TrainOptions, situation: Situation) -> None:
         if is_on:
             what = "needs a validation split, and the data has none"
             raise FlagError(what, flag=name, fix="--split='holdout(validation=.1)'")
+
+
+def _schedule(train: TrainOptions, usual: MethodDefaults) -> str:
+    if train.schedule != "auto":
+        return train.schedule
+    return "cosine" if train.snapshots else usual.schedule
 
 
 def _warmup_fraction(usual: MethodDefaults, schedule: str) -> float:

@@ -46,8 +46,8 @@ class EnsembleOptions:
     )
     snapshots: bool = flag(
         False,
-        "Takes the weights of the last epoch too, from the checkpoint of each run that kept those of "
-        "another epoch.",
+        "Takes the snapshots of each run that was trained with --snapshots too; of others the weights of the last "
+        "epoch, where they kept those of another one.",
     )
     calibrate: str = flag(
         AUTO,

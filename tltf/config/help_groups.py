@@ -39,6 +39,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("learning_rate", "optimizer"),
         (
             "schedule",
+            "snapshots",
             "warmup_fraction",
             "weight_decay",
             "momentum",

@@ -74,6 +74,13 @@ class TrainOptions:
         "text.",
         choices=("auto", "constant", "linear", "cosine", "one_cycle", "plateau"),
     )
+    snapshots: int = flag(
+        0,
+        "How often the learning rate falls to 0 in the last phase, each time from its peak, as half a cosine; the "
+        "weights at the end of each fall are kept in RUN/snapshots, of which tltf.ensemble --snapshots makes an "
+        "ensemble. 0 keeps none, and the rate follows --schedule.",
+        least=0,
+    )
     warmup_fraction: float | None = flag(
         None,
         "The share of the steps in which the learning rate rises; auto is .3 for one_cycle, .1 for"

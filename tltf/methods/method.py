@@ -46,6 +46,8 @@ class Phase:
         easiest: share of the training rows of each class that are used: those on which the core
             has the smallest loss when the first such phase begins.
         keeps_start: whether `Method.finish` needs the weights that the phase started from.
+        num_snapshots: how often the rate falls from its peak to 0; the weights at each end are kept. 0 stands for once,
+            by the schedule, and keeps none.
     """
 
     name: str
@@ -59,12 +61,22 @@ class Phase:
     loss_weight: float = 1.0
     easiest: float = 1.0
     keeps_start: bool = False
+    num_snapshots: int = 0
 
     def num_epochs(self, train_epochs: int) -> int:
         """How many of --train_epochs the phase takes, at least one; a solver takes none."""
         if self.solver != "gradient":
             return 0
         return max(1, round(train_epochs * self.epochs_share))
+
+    def snapshot_epochs(self, num_epochs: int) -> tuple[int, ...]:
+        """The numbers of the epochs, from 1, at whose end the rate is 0 and the weights are kept; () without snapshots.
+
+        Args:
+            num_epochs: epochs of the phase, which are shared out as evenly as they can be.
+        """
+        count = self.num_snapshots
+        return tuple(round(number * num_epochs / count) for number in range(1, count + 1))
 
     def norm_policy(self, default: str) -> str:
         """The batch-norm policy of the phase; `default`, which is --norm, where it has none."""

@@ -60,6 +60,8 @@ ADAPTER = "adapter.safetensors"
 MODEL, CORE, WEIGHTS, ASSETS = "model", "core.json", "core.safetensors", "assets"
 """The folder of the model, and the files in it."""
 CHECKPOINTS, TENSORBOARD, WANDB, ROUNDS = "checkpoints", "tensorboard", "wandb", "rounds"
+SNAPSHOTS = "snapshots"
+"""The weights at the end of each fall of the learning rate."""
 STEPS, MEMORY = "steps", "memory"
 """The runs of the steps of a sequence; which rows each of them leaves to later ones."""
 DISTILLED = "distilled"
@@ -108,6 +110,7 @@ OF_A_TASK = (REPORT_HTML, REPORT_MARKDOWN, REPORT_JSON, PREDICTIONS, REFERENCE)
 """Files in the folder of each task of a run of several heads."""
 FOLDERS_OF_A_TRAINING = {
     CHECKPOINTS: r"[0-9]+(\.[0-9]+)?(\.part)?",
+    SNAPSHOTS: r"epoch_[0-9]+\.safetensors",
     MODEL: r"v[0-9]+|core\.json",
     MEMORY: r"[0-9]+\.json",
     WANDB: r"(offline-)?run-.+|latest-run|debug(-internal)?\.log|wandb-resume\.json",

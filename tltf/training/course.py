@@ -1,11 +1,13 @@
 """The course of a fit: which phases it runs, for how long, at which rate, with which callbacks."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TypeAlias
 
 import keras
 
 from tltf.config.train_options import TrainOptions
+from tltf.errors import FlagError
 from tltf.graphs import frozen_prefix
 from tltf.methods.method import Phase
 from tltf.training.optimizers import optimizer as optimizers_optimizer
@@ -33,8 +35,23 @@ class Course:
         self.train, self.num_replicas, self.also = train, num_replicas, also
 
     def phases(self, phases: list[Phase]) -> list[Phase]:
-        """The phases that are run, of all phases of the method."""
-        return phases
+        """The phases that are run, of all phases of the method.
+
+        Raises:
+            FlagError: the last phase that takes steps has fewer epochs than --snapshots.
+        """
+        count = self.train.snapshots
+        if not count:
+            return phases
+        places = [n for n, phase in enumerate(phases) if phase.solver == "gradient"]
+        epochs = self.num_epochs(phases[places[-1]]) if places else 0
+        if epochs < count:
+            what = f"is {count}, and the last phase of {self.train.method} has {epochs} epochs"
+            fix = f"--train_epochs={4 * count}" if places else "a method that takes steps"
+            raise FlagError(what, flag="snapshots", fix=fix)
+        found = list(phases)
+        found[places[-1]] = dataclasses.replace(phases[places[-1]], num_snapshots=count)
+        return found
 
     def num_epochs(self, phase: Phase) -> int:
         """The number of passes over the training split in steps; a solver takes no steps."""
@@ -42,6 +59,10 @@ class Course:
 
     def rate(self, phase: Phase, num_steps: int) -> Rate:
         """The learning rate of a phase that has `num_steps` optimizer steps."""
+        if phase.num_snapshots:
+            epochs = self.num_epochs(phase)
+            ends = [epoch * num_steps // epochs for epoch in phase.snapshot_epochs(epochs)]
+            return optimizers_optimizer.falling_rate(self.train, phase, ends)
         return optimizers_optimizer.learning_rate(self.train, phase, num_steps)
 
     def steps_together(self, model: keras.Model, steps: int) -> int:

@@ -20,7 +20,7 @@ from tltf.training.optimizers import optimizer as optimizers_optimizer
 from tltf.training.option_value import value_of
 
 MB = 2**20
-PARTS = (layout.CHECKPOINTS, layout.MODEL, layout.EXPORT)
+PARTS = (layout.CHECKPOINTS, layout.MODEL, layout.EXPORT, layout.SNAPSHOTS)
 """The folders of a run that take space."""
 
 
@@ -33,16 +33,18 @@ class Needs:
             weights, and the weights of the start where a method needs them.
         model: bytes of RUN/model.
         export: bytes of RUN/export.
+        snapshots: bytes of RUN/snapshots.
     """
 
     checkpoints: int
     model: int
     export: int
+    snapshots: int = 0
 
     @property
     def total(self) -> int:
         """Bytes of all of them, which are there at once when the export is written."""
-        return self.checkpoints + self.model + self.export
+        return self.checkpoints + self.model + self.export + self.snapshots
 
 
 def require(run: pathlib.Path, needs: Needs) -> None:
@@ -95,6 +97,7 @@ def needs_of(
         checkpoints=min(num_epochs, checkpoints.KEPT) * checkpoint,
         model=weights_bytes,
         export=weights_bytes if options.output.export else 0,
+        snapshots=train.snapshots * num_bytes(moving.values()),
     )
 
 

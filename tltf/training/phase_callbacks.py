@@ -12,6 +12,7 @@ from tltf.training import resume
 from tltf.training.callbacks import (
     average,
     keep_best,
+    keep_snapshots,
     log_epochs,
     non_finite,
     save_state,
@@ -88,6 +89,9 @@ class PhaseCallbacks:
         self.learned = self._stop_when_learned(num_epochs)
         callbacks += [self.learned] if self.learned else []
         callbacks += self._reporting(num_epochs)
+        if fit.run and fit.is_writer and self.phase.num_snapshots:
+            epochs = self.phase.snapshot_epochs(num_epochs)
+            callbacks.append(keep_snapshots.KeepSnapshots(fit.run, epochs, fit.moved.read))
         if averages:
             callbacks.append(averages.restorer())
         callbacks += also

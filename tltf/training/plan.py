@@ -155,9 +155,10 @@ def _method_text(trained: TransferModel, given: Options, phases: Sequence[Phase]
         return f"{text}: {how}"
     before = flag_values(given)
     chosen = [what for name, what in CHOSEN.items() if before[name] in (None, "auto")]
+    falls = f" with {train.snapshots} falls" if train.snapshots else ""
     text += (
         f": {train.train_epochs} epochs, batch {train.batch_size}, {train.optimizer} at "
-        f"{train.learning_rate:g}, {train.schedule} schedule"
+        f"{train.learning_rate:g}, {train.schedule} schedule{falls}"
     )
     if len(chosen) == len(CHOSEN):
         return f"{text}; auto chose all of these"

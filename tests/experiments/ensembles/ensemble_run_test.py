@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from tests import served
 from tltf import ensemble, evaluate, predict, train
@@ -17,6 +18,7 @@ from tltf.data import run_data
 from tltf.errors import FlagError
 from tltf.evaluation.report.report import run_report
 from tltf.experiments.ensembles import candidates, rules
+from tltf.experiments.ensembles.candidates import Candidate
 from tltf.graphs import functional
 from tltf.models import loading, raw_inputs
 from tltf.runs import checkpoints
@@ -58,6 +60,7 @@ def runs(data, tmp_path_factory):
         "a": ["--method=scratch", "--image_size_px=16", "--learning_rate=.01"],
         "b": ["--method=scratch", "--image_size_px=16", "--learning_rate=.03"],
         "c": ["--method=linear_probe(solver=lbfgs)", "--image_size_px=12"],
+        "falls": ["--method=scratch", "--image_size_px=16", "--snapshots=3", "--keep=last"],
     }
     for name, flags in more.items():
         given = [f"--data={data}", *SHARED, *flags, f"--output={folder / name}"]
@@ -211,6 +214,40 @@ def test_a_run_that_was_trained_on_the_judged_rows_is_refused(runs):
         (runs / "a" / "kept.json").rename(runs / "a" / "origin.json")
 
 
+def test_snapshots_of_one_run_are_members(runs, tmp_path):
+    """The answers are the mean of those of a model that is given each file of weights by hand."""
+    run, output = runs / "falls", tmp_path / "joint"
+    files = sorted((run / "snapshots").iterdir())
+    assert [file.name for file in files] == [f"epoch_000{n}.safetensors" for n in (1, 2, 3)]
+    found = candidates.candidates_of([str(run)], with_snapshots=True)
+    assert [one.name for one in found] == ["falls", "falls (epoch 1)", "falls (epoch 2)"]
+    flags = ["--combine=mean", "--calibrate=none", "--noexport", "--quiet", f"--output={output}"]
+    assert ensemble.main([str(run), "--snapshots", *flags]) == 0
+    model, part = loading.load(run), run_data.load_parts(str(run)).test
+    variables, answers = functional.named_weights(model.core.model.layers), []
+    pictures = list(part.column.values)
+    for file in files:
+        for name, array in load_file(file).items():
+            variables[name].assign(array)
+        answers.append([list(one.probabilities.values()) for one in model.predict(pictures)])
+    answers = np.array(answers)
+    assert np.abs(answers[0] - answers[2]).max() > 1e-3
+    np.testing.assert_allclose(
+        probabilities(output / "predictions.csv"), np.mean(answers, axis=0), atol=2e-6
+    )
+
+
+def test_snapshots_take_epochs_and_steps(runs, data, tmp_path, capsys):
+    given = [f"--data={data}", *SHARED, f"--output={tmp_path / 'new'}", "--snapshots=5"]
+    for flags, said in (
+        (["--method=scratch"], "the last phase of scratch has 3 epochs"),
+        (["--method=linear_probe(solver=lbfgs)"], "has 0 epochs"),
+        (["--method=scratch", "--schedule=plateau"], "in place of --schedule"),
+    ):
+        assert train.main([*given, *flags]) == 2
+        assert said in capsys.readouterr().err
+
+
 @LARGE
 def test_one_network_learns_from_the_ensemble(runs, tmp_path):
     output = tmp_path / "joint"
@@ -241,10 +278,13 @@ def test_the_last_epoch_is_a_candidate_where_another_was_kept(tmp_path):
         checkpoints.save(tmp_path / name, 7, Checkpoint(arrays, {}))
     names = ("same", "other", "changed")
     assert [candidates.has_last_weights(tmp_path / name) for name in names] == [False, True, False]
-    found = candidates.candidates_of([str(tmp_path / name) for name in names[:2]], snapshots=True)
+    found = candidates.candidates_of(
+        [str(tmp_path / name) for name in names[:2]], with_snapshots=True
+    )
     assert [one.name for one in found] == ["same", "other", "other (last epoch)"]
-    assert not candidates.set_last_weights(model, tmp_path / "changed")
-    assert candidates.set_last_weights(model, tmp_path / "other")
+    changed, other = (Candidate("x", tmp_path / name, is_last=True) for name in names[::-1][:2])
+    assert not candidates.set_weights(model, changed.weights())
+    assert candidates.set_weights(model, other.weights())
     for name, array in functional.weights_of(model.core.model).items():
         np.testing.assert_array_equal(array, last.get(name, head[name]))
 

@@ -4,9 +4,11 @@ import pytest
 
 from tests import tiny
 from tltf.config.options import make
+from tltf.errors import FlagError
 from tltf.graphs import freezing
 from tltf.methods import schedules
 from tltf.methods.method import Phase
+from tltf.training.course import Course
 from tltf.training.optimizers import optimizer as optimizers_optimizer
 
 COMMON = {"optimizer": "adam", "learning_rate": 0.1, "weight_decay": 0.0, "warmup_fraction": 0.0}
@@ -131,6 +133,32 @@ def test_schedules_rise_then_fall(shape, at_end, at_half):
     assert float(rate(9)) == pytest.approx(2.0)
     assert float(rate(60)) == pytest.approx(2.0 * at_half)
     assert float(rate(110)) == pytest.approx(2.0 * at_end, abs=1e-6)
+
+
+def test_restarts_fall_to_zero_again_and_again():
+    """Equation 2 of Huang 2017 with T = 12 and M = 3; a rise of two steps is in the first fall alone."""
+    rate = optimizers_optimizer.Restarts(2.0, ends=(4, 8, 12))
+    falls = 2.0 / 2 * (np.cos(np.pi * np.mod(np.arange(12), 4) / 4) + 1)
+    np.testing.assert_allclose([float(rate(step)) for step in range(12)], falls, atol=1e-6)
+    assert float(rate(12)) == 0.0
+    again = optimizers_optimizer.Restarts.from_config(
+        {"peak": 2.0, "ends": [6, 8], "warmup_steps": 2}
+    )
+    found = [float(again(step)) for step in range(8)]
+    np.testing.assert_allclose(found[:4], [1.0, 2.0, 2.0, 1 + np.cos(np.pi / 4)], rtol=1e-6)
+    np.testing.assert_allclose(found[6:], [2.0, 1.0], rtol=1e-6)
+
+
+def test_snapshots_share_out_the_epochs_of_the_last_phase_in_steps():
+    phases = [Phase("one", ()), Phase("two", ()), Phase("solve", (), solver="lbfgs")]
+    course = Course(options(snapshots=3, train_epochs=8))
+    assert [phase.num_snapshots for phase in course.phases(phases)] == [0, 3, 0]
+    chosen = course.phases(phases)[1]
+    assert chosen.snapshot_epochs(8) == (3, 5, 8) and phases[1].snapshot_epochs(8) == ()
+    assert course.rate(chosen, 80).ends == [30, 50, 80]
+    assert isinstance(course.rate(phases[0], 80), optimizers_optimizer.WarmUp)
+    with pytest.raises(FlagError, match=r"the last phase of .* has 2 epochs"):
+        Course(options(snapshots=3, train_epochs=2)).phases(phases)
 
 
 def test_plateau_starts_with_a_settable_rate():

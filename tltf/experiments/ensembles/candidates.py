@@ -16,8 +16,9 @@ from tltf.graphs import functional
 from tltf.models import ensembles, loading
 from tltf.models.ensembles import Member
 from tltf.models.transfer_model import TransferModel
-from tltf.runs import checkpoints, origin
+from tltf.runs import checkpoints, origin, snapshots
 from tltf.training import fit_state
+from tltf.training.fit_state import Arrays
 
 LAST = "last epoch"
 """What the second candidate of a run is called."""
@@ -31,11 +32,13 @@ class Candidate:
         name: the end of the path of its run, with what tells it from others of this run.
         run: the run folder.
         is_last: whether it has the weights of the last epoch, and not those that the run kept.
+        epoch: number of the epoch whose snapshot it is; 0 for none.
     """
 
     name: str
     run: pathlib.Path
     is_last: bool = False
+    epoch: int = 0
 
     def load(self) -> TransferModel:
         """The model.
@@ -50,9 +53,20 @@ class Candidate:
             raise FlagError(what, flag="runs", fix="name its members beside the others")
         if model.options is None:
             raise ModelError("has no flags, so its data is not known", place=self.run)
-        if self.is_last and not set_last_weights(model, self.run):
-            raise ModelError("has no weights of a last epoch", place=self.run)
+        weights = self.weights()
+        if weights is not None and not set_weights(model, weights):
+            what = f"{model.run_options.train.method} changed the network when its training was over, so that weights from before do not fit it"
+            raise ModelError(what, place=self.run, fix="leave out --snapshots, or this run")
         return model
+
+    def weights(self) -> Arrays | None:
+        """The weights that are not those that the run kept; None where it has those."""
+        if self.epoch:
+            return snapshots.read(self.run, self.epoch)
+        if not self.is_last:
+            return None
+        saved = checkpoints.newest(self.run)
+        return fit_state.arrays_under(saved, "weights/") if saved else {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,19 +93,19 @@ class Library:
         return TEST if self.splits.test else VALIDATION
 
 
-def read(folders: Sequence[str], snapshots: bool, batch_size: int) -> Library:
+def read(folders: Sequence[str], with_snapshots: bool, batch_size: int) -> Library:
     """The Library of some run folders.
 
     Args:
         folders: of the runs.
-        snapshots: whether the weights of the last epoch are candidates too.
+        with_snapshots: whether the snapshots of each run are candidates too, or the weights of its last epoch.
         batch_size: rows per step.
 
     Raises:
         FlagError: the runs do not go together, or there is only one candidate.
         ModelError: a run cannot be read.
     """
-    found = candidates_of(folders, snapshots)
+    found = candidates_of(folders, with_snapshots)
     models = [candidate.load() for candidate in found]
     _require_one_task(found, models)
     splits = run_data.load_parts(str(found[0].run))
@@ -107,8 +121,8 @@ def read(folders: Sequence[str], snapshots: bool, batch_size: int) -> Library:
     return Library(found, models, splits, scores, times)
 
 
-def candidates_of(folders: Sequence[str], snapshots: bool) -> list[Candidate]:
-    """The candidates in some run folders, of which each may have a second one.
+def candidates_of(folders: Sequence[str], with_snapshots: bool) -> list[Candidate]:
+    """The candidates in some run folders, of which each may have more than one.
 
     Raises:
         FlagError: a folder is named twice, or there are fewer than two candidates.
@@ -119,14 +133,37 @@ def candidates_of(folders: Sequence[str], snapshots: bool) -> list[Candidate]:
     found = list[Candidate]()
     for path, name in zip(paths, finished_run.short_names(paths), strict=True):
         found.append(Candidate(name or path.name, path))
-        if snapshots and has_last_weights(path):
-            found.append(Candidate(f"{name or path.name} ({LAST})", path, is_last=True))
+        found += _earlier(path, name or path.name) if with_snapshots else []
     if len(found) < 2:
         what = f"takes two candidates or more (received {len(found)})"
-        if snapshots:
-            what += "; --snapshots adds one only where a run kept another epoch than its last"
+        if with_snapshots:
+            what += "; a run that was trained with --snapshots=5 has five, others at most their last epoch"
         raise FlagError(what, flag="runs", fix="python -m tltf.ensemble RUN OTHER_RUN --output=NEW")
     return found
+
+
+def _earlier(run: pathlib.Path, name: str) -> list[Candidate]:
+    """The candidates of a run besides the weights that it kept: its snapshots, or else its last epoch."""
+    epochs, kept = snapshots.epochs_of(run), _kept_weights(run)
+    if not epochs:
+        return [Candidate(f"{name} ({LAST})", run, is_last=True)] if has_last_weights(run) else []
+    found = [Candidate(f"{name} (epoch {epoch})", run, epoch=epoch) for epoch in epochs]
+    return [one for one in found if not kept or _differ(kept, snapshots.read(run, one.epoch))]
+
+
+def _kept_weights(run: pathlib.Path) -> Arrays:
+    """The weights that training has changed, as a run kept them: of its best epoch, or else of its last."""
+    saved = checkpoints.newest(run)
+    if saved is None:
+        return {}
+    return fit_state.arrays_under(saved, "best/") or fit_state.arrays_under(saved, "weights/")
+
+
+def _differ(kept: Arrays, other: Arrays) -> bool:
+    """Whether any array that both have differs."""
+    return any(
+        name in other and not np.array_equal(array, other[name]) for name, array in kept.items()
+    )
 
 
 def has_last_weights(run: pathlib.Path) -> bool:
@@ -134,21 +171,14 @@ def has_last_weights(run: pathlib.Path) -> bool:
     saved = checkpoints.newest(run)
     if saved is None:
         return False
-    kept, last = (fit_state.arrays_under(saved, prefix) for prefix in ("best/", "weights/"))
-    return any(
-        name in last and not np.array_equal(array, last[name]) for name, array in kept.items()
-    )
+    return _differ(*(fit_state.arrays_under(saved, prefix) for prefix in ("best/", "weights/")))
 
 
-def set_last_weights(model: TransferModel, run: pathlib.Path) -> bool:
-    """Gives a model of a run the weights of its last epoch; returns whether they fit it.
+def set_weights(model: TransferModel, arrays: Arrays) -> bool:
+    """Gives a model of a run other weights of its training; returns whether they fit it.
 
     They do not where the method changed the network when the training was over.
     """
-    saved = checkpoints.newest(run)
-    if saved is None:
-        return False
-    arrays = fit_state.arrays_under(saved, "weights/")
     variables = functional.named_weights(model.core.model.layers)
     fits = bool(arrays) and all(
         name in variables and tuple(variables[name].shape) == array.shape

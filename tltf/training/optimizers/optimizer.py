@@ -325,6 +325,40 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
 
 
 @keras.saving.register_keras_serializable("tltf")
+class Restarts(keras.optimizers.schedules.LearningRateSchedule):
+    """A rate that falls from the peak to 0 as half a cosine, several times.
+
+    Huang 2017, arXiv:1704.00109, eq. 2; Loshchilov & Hutter 2016, arXiv:1608.03983, eq. 5. Departs: each fall ends with an
+    epoch, so that falls may differ in length by one epoch, and the first may begin with a linear rise.
+
+    Args:
+        peak: the largest rate.
+        ends: the number of steps until the end of each fall, rising; the rate is 0 behind the last.
+        warmup_steps: number of steps of the rise in the first fall; the first has the rate peak / warmup_steps.
+    """
+
+    def __init__(self, peak: float, ends: Sequence[int], warmup_steps: int = 0) -> None:
+        super().__init__()
+        self.peak, self.ends, self.warmup_steps = float(peak), list(map(int, ends)), warmup_steps
+
+    def __call__(self, step: int | keras.Variable) -> tf.Tensor:
+        """float32[]: the rate of optimizer step number `step`, counted from 0."""
+        step = ops.cast(step, "float32")
+        begins = ops.convert_to_tensor([float(self.warmup_steps), *self.ends[:-1]], "float32")
+        ends = ops.convert_to_tensor(self.ends, "float32")
+        own = ops.logical_and(step >= begins, step < ends)
+        falls = 0.5 * (1.0 + ops.cos(math.pi * (step - begins) / ops.maximum(ends - begins, 1.0)))
+        factor = ops.sum(ops.where(own, falls, 0.0))
+        if self.warmup_steps:
+            factor = ops.where(step < self.warmup_steps, (step + 1.0) / self.warmup_steps, factor)
+        return self.peak * factor
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"peak": self.peak, "ends": self.ends, "warmup_steps": self.warmup_steps}
+
+
+@keras.saving.register_keras_serializable("tltf")
 class Rising(keras.optimizers.schedules.LearningRateSchedule):
     """A rate that grows by the same factor in each step: low (high / low)^(t / (n - 1)).
 
@@ -372,3 +406,15 @@ def learning_rate(options: TrainOptions, phase: Phase, num_steps: int) -> OneCyc
     if shape == "plateau" or (shape == "constant" and not warmup_steps):
         return peak
     return WarmUp(peak, num_steps, warmup_steps, shape)
+
+
+def falling_rate(options: TrainOptions, phase: Phase, ends: Sequence[int]) -> Restarts:
+    """The learning rate of a phase that falls several times.
+
+    Args:
+        options: TrainOptions with every `auto` resolved.
+        phase: Phase.
+        ends: the number of steps until the end of each fall. --warmup_fraction is that of the first one.
+    """
+    peak = value_of(options.learning_rate) * phase.rate_factor
+    return Restarts(peak, ends, round(value_of(options.warmup_fraction) * ends[0]))
