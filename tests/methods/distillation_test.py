@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import PIL.Image
 import pytest
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 from tests import tiny
 from tests.caching.feature_cache_test import (
@@ -17,12 +17,17 @@ from tests.caching.feature_cache_test import (
     train,
 )
 from tests.methods.features_test import added, batch
+from tltf.config.call_strings import pick
+from tltf.config.catalogs import HEADS
 from tltf.config.options import make
+from tltf.data.images.preprocessing import ImagePreprocessing
 from tltf.errors import FlagError
 from tltf.graphs import freezing
 from tltf.graphs.backbone import Group
 from tltf.methods import distillation
 from tltf.methods.context import FitContext
+from tltf.models import ensembles
+from tltf.models.ensembles import Member
 from tltf.training import training
 
 NAMES = ("a", "b", "c")
@@ -87,6 +92,32 @@ def test_a_teacher_of_another_size_sees_the_image_resized(runs):
     found = added(distillation.distill("big", weight=1.0).prepare(core, FitContext()), inputs)
     larger = keras.layers.Resizing(16, 16)(inputs["image"])
     theirs = logits(trained(size_px=16).core, {"image": larger})
+    assert found == pytest.approx(numpy_softened(theirs, logits(core, inputs), 2.0), rel=1e-3)
+
+
+def test_an_ensemble_of_several_sizes_sees_the_image_in_each(runs):
+    """Its logits are the mean of the logarithms of probabilities that numpy takes of its members."""
+    sizes, shares = (8, 12, 16), np.array([0.25, 0.25, 0.5])
+
+    def joined():
+        members = [
+            Member(str(size), trained(size, seed=size).core, ImagePreprocessing(size, 3))
+            for size in sizes
+        ]
+        head = pick(HEADS, "classify", "head")
+        core, _ = ensembles.join(members, ensembles.WEIGHTED, head, 3)
+        ensembles.set_weights(core, shares)
+        return types.SimpleNamespace(core=core, class_names=NAMES)
+
+    runs["big"] = joined
+    core, inputs = tiny.core(), batch(False, 4)
+    found = added(distillation.distill("big", weight=1.0).prepare(core, FitContext()), inputs)
+    seen = [keras.layers.Resizing(size, size)(inputs["image"]) for size in sizes]
+    each = [
+        softmax(logits(trained(size, seed=size).core, {"image": image}), axis=-1)
+        for size, image in zip(sizes, seen, strict=True)
+    ]
+    theirs = np.log(np.tensordot(shares, each, 1))
     assert found == pytest.approx(numpy_softened(theirs, logits(core, inputs), 2.0), rel=1e-3)
 
 

@@ -5,6 +5,7 @@ usual names, such as `image`; those of the next ones are numbered, such as `imag
 """
 
 import dataclasses
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,6 +23,11 @@ Preprocessing = ImagePreprocessing | TextPreprocessing
 def numbered(name: str, place: int) -> str:
     """The name of an input of the preprocessing at a place, from 0."""
     return name if place == 0 else f"{name}_{place + 1}"
+
+
+def unnumbered(name: str) -> str:
+    """The name that an input of any of several preprocessings has in the first of them."""
+    return re.sub(r"_[0-9]+$", "", name)
 
 
 @dataclasses.dataclass(frozen=True)

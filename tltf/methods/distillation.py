@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from tltf.console import lines
+from tltf.data.several_preprocessings import unnumbered
 from tltf.errors import FlagError, ModelError
 from tltf.graphs import functional
 from tltf.graphs.backbone import Group
@@ -285,10 +286,16 @@ def _on_inputs_of(core: Core, model: LoadedModel, run: str) -> dict[str, keras.K
     _require_logits(model.core, run)
     teacher, own = _renamed(model.core, TEACHER), core.backbone.inputs
     theirs = teacher.backbone.inputs
-    if set(own) != set(theirs):
+    named = {
+        name: unnumbered(name) for name in theirs
+    }  # an ensemble sees a picture in several sizes
+    if set(own) != set(named.values()):
         what = f"{run} takes {', '.join(theirs)}, this network {', '.join(own)}"
         raise FlagError(what, flag="method", fix="a teacher for the same inputs")
-    given = [(theirs[name], _resize(own[name], theirs[name], run)) for name in own]
+    given = [
+        (theirs[name], _resize(own[first], theirs[name], run, name.removeprefix(first)))
+        for name, first in named.items()
+    ]
     for layer in teacher.model.layers:
         layer.trainable = False
     features = pool(teacher.backbone.taps, teacher.backbone.modality, "auto")
@@ -310,19 +317,25 @@ def _kept(
     return kept_answers.recall(core.backbone, answers, f"{TEACHER}answers")
 
 
-def _resize(tensor: keras.KerasTensor, wanted: keras.KerasTensor, run: str) -> keras.KerasTensor:
-    """`tensor` in the channels and the image size that another network takes; texts stay as they are."""
+def _resize(
+    tensor: keras.KerasTensor, wanted: keras.KerasTensor, run: str, ending: str
+) -> keras.KerasTensor:
+    """`tensor` in the channels and the image size that another network takes; texts stay as they are.
+
+    The names of its layers have an ending of their own for each input of that network.
+    """
     if len(tensor.shape) != 4 or tensor.shape[1:] == wanted.shape[1:]:
         return tensor
     if tensor.shape[-1] != wanted.shape[-1]:
         if {tensor.shape[-1], wanted.shape[-1]} != {1, 3}:
             what = f"{run} takes {wanted.shape[-1]} channels, this network {tensor.shape[-1]}"
             raise FlagError(what, flag="method", fix="a teacher for the same images")
-        tensor = Channels(wanted.shape[-1], name=f"{TEACHER}channels")(tensor)
+        tensor = Channels(wanted.shape[-1], name=f"{TEACHER}channels{ending}")(tensor)
     if tensor.shape[1:] == wanted.shape[1:]:
         return tensor
     height, width = wanted.shape[1:3]
-    return layers.Resizing(height, width, dtype="float32", name=f"{TEACHER}resizing")(tensor)
+    name = f"{TEACHER}resizing{ending}"
+    return layers.Resizing(height, width, dtype="float32", name=name)(tensor)
 
 
 def _require_classes(model: LoadedModel, core: Core, context: FitContext, run: str) -> None:

@@ -28,6 +28,7 @@ from tltf.serving.server import exported_model
 
 SHARED = ["--backbone=small_cnn(filters=[4, 6])", "--train_epochs=3", "--noexport", "--quiet"]
 SHARED += ["--baseline=none", "--explain=none", "--calibrate=none"]
+TEXTS = ["--method=scratch", "--train_epochs=1", "--noexport", "--quiet", "--baseline=none"]
 IN_A_CLEAN_PROCESS = """
 import json, sys
 import numpy as np, tensorflow as tf
@@ -261,10 +262,30 @@ def test_one_network_learns_from_the_ensemble(runs, tmp_path):
     assert student.core.model.count_params() < teacher.core.model.count_params() / 2
 
 
-def test_members_of_different_sizes_teach_no_network(runs, tmp_path, capsys):
-    given = [str(runs / "a"), str(runs / "c"), f"--output={tmp_path / 'new'}", "--combine=mean"]
-    assert ensemble.main([*given, "--distill=auto", "--quiet"]) == 2
-    assert "in different forms" in capsys.readouterr().err
+@LARGE
+def test_members_of_different_sizes_teach_one_network(runs, tmp_path):
+    output = tmp_path / "joint"
+    given = [str(runs / "a"), str(runs / "c"), f"--output={output}", "--noexport", "--quiet"]
+    flags = "--train_epochs=2 --image_size_px=14 --noexport"
+    assert ensemble.main([*given, "--combine=mean", f"--distill={flags}"]) == 0
+    student = loading.load(output / "distilled")
+    assert student.preprocessing.size_px == 14
+    assert run_report(output / "distilled").options["method"].startswith("distill(teacher=")
+
+
+@LARGE
+def test_members_of_different_tokenizers_teach_one_network(tmp_path):
+    shared = ["--data=vader(domain=movie, num_train=200, num_validation=80, num_test=80)", *TEXTS]
+    for name, words, length in (("few", 100, 16), ("many", 900, 24)):
+        own = [f"--backbone=small_lstm(vocabulary={words})", f"--text_length={length}"]
+        assert train.main([*shared, *own, f"--output={tmp_path / name}"]) == 0
+    output, folders = tmp_path / "joint", [str(tmp_path / name) for name in ("few", "many")]
+    given = [*folders, "--combine=mean", "--noexport", "--quiet", f"--output={output}"]
+    flags = "--backbone='small_lstm(vocabulary=300)' --text_length=20 --train_epochs=1 --noexport"
+    assert ensemble.main([*given, f"--distill={flags}"]) == 0
+    student = loading.load(output / "distilled")
+    assert student.preprocessing.length == 20
+    assert len(student.preprocessing.tokenizer.get_vocabulary()) == 300
 
 
 def test_the_last_epoch_is_a_candidate_where_another_was_kept(tmp_path):

@@ -9,7 +9,6 @@ from tltf.config import options as option_values
 from tltf.config.ensemble_options import AUTO
 from tltf.config.options import Options
 from tltf.console import lines
-from tltf.data.several_preprocessings import SeveralImages
 from tltf.errors import FlagError
 from tltf.evaluation.report.report import Report
 from tltf.experiments import one_run
@@ -26,14 +25,11 @@ def require(model: TransferModel) -> None:
     """Checks that an ensemble can teach.
 
     Raises:
-        FlagError: it does not predict one class, or its members take pictures of different sizes.
+        FlagError: it does not predict one class.
     """
     if type(model.core.head) is not Classify:
         what = f"an ensemble teaches one class per row, and this one predicts {model.core.head.describe(model.class_names)}"
         raise FlagError(what, flag="distill", fix="leave --distill out")
-    if isinstance(model.preprocessing, SeveralImages):
-        what = "the members take pictures in different forms, and one network cannot read them all"
-        raise FlagError(what, flag="distill", fix="runs of one image size")
 
 
 def options_of(text: str, best: Options, teacher: str) -> Options:
