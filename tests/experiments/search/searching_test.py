@@ -109,7 +109,7 @@ def test_a_flag_that_changes_nothing_has_no_importance(tmp_path):
 
 
 def test_a_trial_that_differs_in_what_its_method_ignores_is_not_trained(tmp_path):
-    space = "learning_rate: [1e-5, 1e-4, 1e-3, 1e-2]; method: [probe, full, 'linear_probe(solver=lbfgs)']"
+    space = "learning_rate: [1e-5, 1e-2]; train_epochs: [3, 6]; method: [probe, full, 'linear_probe(solver=lbfgs)']"
     trained = []
 
     def runner(one, watch):

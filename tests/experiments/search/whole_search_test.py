@@ -131,7 +131,7 @@ def kill_in_a_trial(folder, draw, kills_child):
     while process.poll() is None and time.monotonic() < end:
         child = running_child(folder / "search")
         if child:
-            time.sleep(draw.uniform(0, 3))
+            time.sleep(draw.uniform(0, 1.5))
             is_alive = kills_child and parent_of(child) == process.pid
             if is_alive:
                 os.kill(child, signal.SIGSTOP)  # so that it cannot end in order
@@ -150,7 +150,7 @@ def kill_in_a_trial(folder, draw, kills_child):
 def test_ten_kills_of_a_search_lose_nothing(whole, tmp_path, kills_child):
     draw = random.Random(int(kills_child))
     kills = [kill_in_a_trial(tmp_path, draw, kills_child) for _ in range(10)]
-    assert sum(kills) >= 5, "the others came when all was done"
+    assert all(kills), "none came when all was done"
     assert finish(tmp_path, "--retrain") == whole[1]
 
 
