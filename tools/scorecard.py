@@ -53,8 +53,11 @@ WORK |= {
         ("fashion", "hed_vgg16"),
         ("fashion", "small_cnn(filters=[32, 64, 128, 128], channels=3)"),
         ("vader", "small_lstm"),
+        ("vader", "minilm_l3"),
+        ("vader", "minilm_static"),
     )
 }
+WORK["vader small_lstm on glove"] = [*WORK["vader"][:-1], "--backbone=small_lstm(vectors=glove)"]
 WORK["fashion digits"] = [*WORK["fashion"][:-1], "--backbone={digits}"]
 OTHER_TASK = {
     "vader": ["--data=vader(domain=amazon, num_train=1000, num_test=1000)", "--text_length=48"],
@@ -143,6 +146,9 @@ METHODS |= {
     "fashion hed_vgg16": {"linear_probe(solver=lbfgs)": 1},
     "fashion small_cnn": {"scratch": 1, "distill(teacher='{fashion_full}')": 1},
     "vader small_lstm": {"scratch": 1},
+    "vader small_lstm on glove": {"full": 1},
+    "vader minilm_l3": {"full": 1, "distill(teacher='{vader_full}')": 1},
+    "vader minilm_static": {"full": 1, "distill(teacher='{vader_full}')": 1},
     "fashion digits": {"full": 1, "lwf": 1}
     | dict.fromkeys([TRAINED_NORMS[0], "lwf --norm=train --learning_rate=1e-3"], 1),
 }

@@ -109,8 +109,9 @@ def running_child(search):
     """The process that trains a trial now, and 0 where there is none."""
     for owner in search.glob("trials/*/.lock.owner"):
         if runs_folder.read_status(owner.parent) == "training":
-            number = int(owner.read_text().split()[1])
-            if pathlib.Path(f"/proc/{number}").exists():
+            named = owner.read_text().split()
+            number = int(named[1]) if len(named) > 1 else 0  # it is being written
+            if number and pathlib.Path(f"/proc/{number}").exists():
                 return number
     return 0
 
