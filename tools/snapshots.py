@@ -3,9 +3,9 @@
     python tools/snapshots.py [--folder=runs/snapshots] [--only=movie,fashion] [--epochs=9] [--falls=3] [--seeds=3]
         [--first=0] [--minutes=30]
 
-A seed draws the rows and the order of the batches. Both trainings are lp_ft for so many --epochs; the second has so many --falls,
-and its snapshots are joined by their plain mean and by greedy selection. Each training keeps its best epoch on validation, and so
-does `one fall`, from which differences are. Prints means over seeds with Student's 95% intervals. Runs are kept in
+A seed draws the rows and the order of the batches. Both trainings are lp_ft for so many --epochs; the second has so many --falls
+and keeps its last epoch, which is the last of its snapshots; these are joined by their plain mean and by greedy selection. `one fall`,
+from which differences are, keeps its best epoch on validation. Prints means over seeds with Student's 95% intervals. Runs are kept in
 FOLDER, where an interrupted script goes on; the numbers are in FOLDER/snapshots.jsonl. After --minutes no new seed begins.
 """
 
@@ -51,10 +51,13 @@ def joined(folder, run, combine):
 def measure(folder, case, seed, epochs, falls):
     """The row of a case and a seed: name -> test accuracy, and the loss."""
     given = [*CASES[case], *ALSO, f"--seed={seed}", "--method=lp_ft", f"--train_epochs={epochs}"]
+    given.append("--schedule=cosine")
     runs = f"{case}_{seed}_{epochs}_1", f"{case}_{seed}_{epochs}_{falls}"
     reports = {
         ONE: measuring.train(folder, runs[0], *given),
-        "several falls": measuring.train(folder, runs[1], *given, f"--snapshots={falls}"),
+        "several falls": measuring.train(
+            folder, runs[1], *given, f"--snapshots={falls}", "--keep=last"
+        ),
         "mean of snapshots": joined(folder, runs[1], "mean"),
         "greedy of snapshots": joined(folder, runs[1], "greedy"),
     }

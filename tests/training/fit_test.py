@@ -208,6 +208,7 @@ def test_a_run_killed_between_epochs_ends_with_the_same_weights(tmp_path, monkey
         (4, {"ema_decay": 0.9}),
         (4, {"schedule": "plateau"}),
         (4, {"early_stopping_epochs": 1}),
+        (4, {"snapshots": 2}),
     ],
 )
 def test_a_run_stopped_within_an_epoch_ends_with_the_same_weights(tmp_path, monkeypatch, at, flags):
@@ -233,6 +234,10 @@ def test_a_run_stopped_within_an_epoch_ends_with_the_same_weights(tmp_path, monk
     ]
     assert timeless[0] == timeless[1]
     assert same(weights(whole), weights(resumed))
+    files = list((tmp_path / "whole").glob("snapshots/*"))
+    assert len(files) == flags.get("snapshots", 0)
+    for file in files:
+        assert (tmp_path / "cut" / "snapshots" / file.name).read_bytes() == file.read_bytes()
 
 
 class TrainsThenFreezes(type(methods.full())):

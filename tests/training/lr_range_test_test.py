@@ -94,8 +94,8 @@ def test_it_ends_when_the_loss_has_multiplied(monkeypatch):
 
 def test_the_command_prints_a_rate_and_saves_its_curve(tmp_path, capsys):
     argv = [f"--{name}={value}" for name, value in FLAGS.items()]
-    method = "--method=linear_probe"
-    assert lr_find.main([*argv, method, "--num_steps=40", f"--output={tmp_path / 'found'}"]) == 0
+    flags = ["--method=linear_probe", "--snapshots=3", "--num_steps=40"]  # of a run with snapshots
+    assert lr_find.main([*argv, *flags, f"--output={tmp_path / 'found'}"]) == 0
     printed = capsys.readouterr().out
     assert "--learning_rate=" in printed
     with open(tmp_path / "found" / "lr_find.csv", encoding="utf-8", newline="") as file:

@@ -235,6 +235,10 @@ def _check(train: TrainOptions, situation: Situation) -> None:
     if train.snapshots and train.schedule not in ("auto", "cosine"):
         what = "makes the rate fall several times as half a cosine, in place of --schedule"
         raise FlagError(what, flag="snapshots", fix="--schedule=auto, or --snapshots=0")
+    if train.snapshots and (train.early_stopping_epochs or train.stop_when_learned):
+        what = "trains to the end of each fall, where the rate is 0, and nothing may end it before"
+        fix = "--early_stopping_epochs=0 --nostop_when_learned, or --snapshots=0"
+        raise FlagError(what, flag="snapshots", fix=fix)
     if situation.has_validation:
         return
     for name, is_on in {

@@ -46,8 +46,8 @@ class EnsembleOptions:
     )
     snapshots: bool = flag(
         False,
-        "Takes the snapshots of each run that was trained with --snapshots too; of others the weights of the last "
-        "epoch, where they kept those of another one.",
+        "Also takes the snapshots of runs that were trained with --snapshots; of other runs the weights of their "
+        "last epoch, if they kept another epoch.",
     )
     calibrate: str = flag(
         AUTO,

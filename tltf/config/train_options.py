@@ -70,8 +70,8 @@ class TrainOptions:
     )
     schedule: str = flag(
         "auto",
-        "How the learning rate changes over the steps; auto is cosine for images and linear for "
-        "text.",
+        "How the learning rate changes over the steps; auto is cosine for images and with --snapshots, and else "
+        "linear for text.",
         choices=("auto", "constant", "linear", "cosine", "one_cycle", "plateau"),
     )
     snapshots: int = flag(
@@ -83,7 +83,7 @@ class TrainOptions:
     )
     warmup_fraction: float | None = flag(
         None,
-        "The share of the steps in which the learning rate rises; auto is .3 for one_cycle, .1 for"
+        "The share of the steps, with --snapshots of the first fall, in which the learning rate rises; auto is .3 for one_cycle, .1 for"
         " a pretrained text backbone, else 0.",
         kind=float,
         least=0.0,

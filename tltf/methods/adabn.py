@@ -31,6 +31,8 @@ def adabn(backbone_rate: float = 1.0) -> "TargetStatistics":
 class TargetStatistics(Method):
     """The method that `adabn` makes."""
 
+    changes_trained = True
+
     def __init__(self, backbone_rate: float) -> None:
         super().__init__(lambda core: [Phase("adabn", (rules.HEAD, (".*", backbone_rate)))])
         self._target: tf.data.Dataset | None = None

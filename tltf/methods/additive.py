@@ -167,6 +167,8 @@ class Additive(Method):
 class Ia3(Method):
     """The method that `ia3` makes."""
 
+    changes_trained = True
+
     def __init__(self) -> None:
         super().__init__(lambda core: [Phase("ia3", (HEAD, SCALES))])
 

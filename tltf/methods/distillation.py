@@ -286,9 +286,8 @@ def _on_inputs_of(core: Core, model: LoadedModel, run: str) -> dict[str, keras.K
     _require_logits(model.core, run)
     teacher, own = _renamed(model.core, TEACHER), core.backbone.inputs
     theirs = teacher.backbone.inputs
-    named = {
-        name: unnumbered(name) for name in theirs
-    }  # an ensemble sees a picture in several sizes
+    # an ensemble may see a picture in several sizes, in inputs that are numbered
+    named = {name: unnumbered(name) for name in theirs}
     if set(own) != set(named.values()):
         what = f"{run} takes {', '.join(theirs)}, this network {', '.join(own)}"
         raise FlagError(what, flag="method", fix="a teacher for the same inputs")

@@ -49,6 +49,8 @@ def lora(rank: int = 8, alpha: float = 16.0, targets: str = "auto", rslora: bool
 class Lora(Method):
     """The method that `lora` makes; `scale` is s."""
 
+    changes_trained = True
+
     def __init__(self, rank: int, scale: float, targets: str) -> None:
         super().__init__(lambda core: [Phase("lora", (HEAD, UPDATES))])
         self.rank, self.scale, self.targets = rank, scale, targets

@@ -187,6 +187,8 @@ class Method:
     """The class of the model whose `train_step` trains; None for keras.Model."""
     mixes_weights = False
     """Whether `finish` mixes weights, so that the batch-norm statistics of no training fit them."""
+    changes_trained = False
+    """Whether `finish` changes weights or statistics in another way, so that those from before do not fit its network."""
 
     carried: Carried | None = None
     """What a run that goes on from this one needs of it, once the training is done; None for nothing."""

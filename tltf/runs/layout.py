@@ -62,6 +62,8 @@ MODEL, CORE, WEIGHTS, ASSETS = "model", "core.json", "core.safetensors", "assets
 CHECKPOINTS, TENSORBOARD, WANDB, ROUNDS = "checkpoints", "tensorboard", "wandb", "rounds"
 SNAPSHOTS = "snapshots"
 """The weights at the end of each fall of the learning rate."""
+NETWORKS = (CHECKPOINTS, MODEL, SNAPSHOTS)
+"""The folders of weights, which are removed where a network is not kept."""
 STEPS, MEMORY = "steps", "memory"
 """The runs of the steps of a sequence; which rows each of them leaves to later ones."""
 DISTILLED = "distilled"

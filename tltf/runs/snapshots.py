@@ -4,7 +4,7 @@ Huang 2017, arXiv:1704.00109.
 """
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from safetensors.numpy import save as to_bytes
@@ -26,7 +26,7 @@ def write(run: pathlib.Path, epoch: int, weights: Mapping[str, np.ndarray]) -> N
     Raises:
         StorageError: it cannot be written.
     """
-    arrays = {name: np.ascontiguousarray(array) for name, array in weights.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in weights.items()}
     with atomic_files.replace_file(run / layout.SNAPSHOTS / _NAME.format(epoch), "wb") as file:
         file.write(to_bytes(arrays))
 
@@ -36,6 +36,12 @@ def epochs_of(run: pathlib.Path) -> list[int]:
     files = (run / layout.SNAPSHOTS).glob(_NAME.replace("{:04d}", "*"))
     found = (path.name.split(".")[0].removeprefix("epoch_") for path in files)
     return sorted(int(number) for number in found if number.isdecimal())
+
+
+def remove_others(run: pathlib.Path, epochs: Collection[int]) -> None:
+    """Removes the files of other epochs than some, which a training with other flags has left."""
+    for epoch in set(epochs_of(run)) - set(epochs):
+        (run / layout.SNAPSHOTS / _NAME.format(epoch)).unlink()
 
 
 def read(run: pathlib.Path, epoch: int) -> dict[str, np.ndarray]:

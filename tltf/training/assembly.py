@@ -34,7 +34,7 @@ from tltf.methods.rules import HEAD
 from tltf.models import core_builder, head_rows, loading
 from tltf.models.transfer_model import TransferModel
 from tltf.runs.carried import Carried
-from tltf.training import head_tuning, precision_choice, teaching
+from tltf.training import course, head_tuning, precision_choice, teaching
 from tltf.training.judges import MACRO_F1, OF_TARGET
 
 
@@ -93,7 +93,7 @@ def assemble(
     method = method_call.build()
     if options.model.head_weights == SOLVED and method.phases(core)[0].solver == "gradient":
         method.solve_head_first()
-    _require_loss(core, options.train, method.phases(core))
+    _require_phases(core, options.train, method)
     _require_choices(core, options.train, recipe, parts)
     _warn_of_norm(norm, method.phases(core))
     return TransferModel(core, prepared, training.class_names, options, parts, recipe), method
@@ -200,6 +200,13 @@ def count_tokens(trained: TransferModel) -> TokenCounts | None:
     if not isinstance(prepared, TextPreprocessing):
         return None
     return preprocessing.count_tokens(prepared, trained.splits["train"].text_columns())
+
+
+def _require_phases(core: Core, train: TrainOptions, method: Method) -> None:
+    """Raises FlagError for a loss or for snapshots that the phases of a method do not allow."""
+    phases = method.phases(core)
+    _require_loss(core, train, phases)
+    course.require_snapshots(train, method, phases)
 
 
 def _require_loss(core: Core, train: TrainOptions, phases: Sequence[Phase]) -> None:

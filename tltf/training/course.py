@@ -1,6 +1,7 @@
 """The course of a fit: which phases it runs, for how long, at which rate, with which callbacks."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -9,7 +10,7 @@ import keras
 from tltf.config.train_options import TrainOptions
 from tltf.errors import FlagError
 from tltf.graphs import frozen_prefix
-from tltf.methods.method import Phase
+from tltf.methods.method import Method, Phase
 from tltf.training.optimizers import optimizer as optimizers_optimizer
 from tltf.training.option_value import value_of
 from tltf.training.phase_callbacks import PhaseCallbacks
@@ -35,23 +36,9 @@ class Course:
         self.train, self.num_replicas, self.also = train, num_replicas, also
 
     def phases(self, phases: list[Phase]) -> list[Phase]:
-        """The phases that are run, of all phases of the method.
-
-        Raises:
-            FlagError: the last phase that takes steps has fewer epochs than --snapshots.
-        """
+        """The phases that are run, of all phases of the method; the last one has the snapshots."""
         count = self.train.snapshots
-        if not count:
-            return phases
-        places = [n for n, phase in enumerate(phases) if phase.solver == "gradient"]
-        epochs = self.num_epochs(phases[places[-1]]) if places else 0
-        if epochs < count:
-            what = f"is {count}, and the last phase of {self.train.method} has {epochs} epochs"
-            fix = f"--train_epochs={4 * count}" if places else "a method that takes steps"
-            raise FlagError(what, flag="snapshots", fix=fix)
-        found = list(phases)
-        found[places[-1]] = dataclasses.replace(phases[places[-1]], num_snapshots=count)
-        return found
+        return [*phases[:-1], dataclasses.replace(phases[-1], num_snapshots=count)]
 
     def num_epochs(self, phase: Phase) -> int:
         """The number of passes over the training split in steps; a solver takes no steps."""
@@ -89,3 +76,40 @@ class Course:
             num_epochs: number of epochs of the phase.
         """
         return made.build(model, num_epochs, self.also)
+
+
+def require_snapshots(train: TrainOptions, method: Method, phases: Sequence[Phase]) -> None:
+    """Checks that a training can keep the weights at the end of several falls of the rate.
+
+    Args:
+        train: TrainOptions with every `auto` resolved.
+        method: Method.
+        phases: its phases.
+
+    Raises:
+        FlagError: weights of its steps are not all of its network, or there are fewer epochs than falls.
+    """
+    if not train.snapshots:
+        return
+    last = phases[-1]
+    reason, fix = "", "--method=lp_ft, or --snapshots=0"
+    epochs = last.num_epochs(value_of(train.train_epochs))
+    if all(phase.solver != "gradient" for phase in phases):
+        reason = "takes no steps"
+    elif last.solver != "gradient":
+        reason = "makes its head after the last step, so that earlier weights have none"
+    elif method.mixes_weights or method.changes_trained:
+        reason = (
+            "changes the network when its steps are over, so that earlier weights do not fit it"
+        )
+    elif last.norm_policy(train.norm) == "recalibrate":
+        reason, fix = (
+            "computes statistics when its steps are over",
+            "--norm=frozen, or --norm=train",
+        )
+    elif epochs < train.snapshots:
+        reason = f"has {epochs} epochs in its last phase"
+        fix = f"--train_epochs={math.ceil(4 * train.snapshots / last.epochs_share)}"
+    if reason:
+        what = f"takes {train.snapshots} falls of the rate, and {train.method} {reason}"
+        raise FlagError(what, flag="snapshots", fix=fix)

@@ -20,7 +20,7 @@ from tltf.training.optimizers import optimizer as optimizers_optimizer
 from tltf.training.option_value import value_of
 
 MB = 2**20
-PARTS = (layout.CHECKPOINTS, layout.MODEL, layout.EXPORT, layout.SNAPSHOTS)
+PARTS = (*layout.NETWORKS, layout.EXPORT)
 """The folders of a run that take space."""
 
 

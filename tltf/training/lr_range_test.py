@@ -96,7 +96,9 @@ def find(
     """
     if num_steps < 20:
         raise FlagError(f"takes at least 20 (received {num_steps})", flag="num_steps")
-    options = replace(options, learning_rate=None, warmup_fraction=0.0, schedule="constant")
+    options = replace(
+        options, learning_rate=None, warmup_fraction=0.0, schedule="constant", snapshots=0
+    )
     strategy = strategies.start(options.runtime)
     recipe = recipe or checks.resolve(options, needs_output=False)
     parts = loader.training_parts(options, recipe)

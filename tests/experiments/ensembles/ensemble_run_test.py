@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 
@@ -17,11 +18,11 @@ from tltf.console import lines
 from tltf.data import run_data
 from tltf.errors import FlagError
 from tltf.evaluation.report.report import run_report
-from tltf.experiments.ensembles import candidates, rules
+from tltf.experiments.ensembles import candidates, distilled, rules
 from tltf.experiments.ensembles.candidates import Candidate
 from tltf.graphs import functional
 from tltf.models import loading, raw_inputs
-from tltf.runs import checkpoints
+from tltf.runs import checkpoints, snapshots
 from tltf.runs.checkpoints import Checkpoint
 from tltf.serving.export.saved_model import export_saved_model
 from tltf.serving.server import exported_model
@@ -220,8 +221,8 @@ def test_snapshots_of_one_run_are_members(runs, tmp_path):
     run, output = runs / "falls", tmp_path / "joint"
     files = sorted((run / "snapshots").iterdir())
     assert [file.name for file in files] == [f"epoch_000{n}.safetensors" for n in (1, 2, 3)]
-    found = candidates.candidates_of([str(run)], with_snapshots=True)
-    assert [one.name for one in found] == ["falls", "falls (epoch 1)", "falls (epoch 2)"]
+    pairs = candidates.load_distinct(candidates.candidates_of([str(run)], with_snapshots=True))
+    assert [one.name for one, _ in pairs] == ["falls", "falls (epoch 1)", "falls (epoch 2)"]
     flags = ["--combine=mean", "--calibrate=none", "--noexport", "--quiet", f"--output={output}"]
     assert ensemble.main([str(run), "--snapshots", *flags]) == 0
     model, part = loading.load(run), run_data.load_parts(str(run)).test
@@ -241,12 +242,40 @@ def test_snapshots_of_one_run_are_members(runs, tmp_path):
 def test_snapshots_take_epochs_and_steps(runs, data, tmp_path, capsys):
     given = [f"--data={data}", *SHARED, f"--output={tmp_path / 'new'}", "--snapshots=5"]
     for flags, said in (
-        (["--method=scratch"], "the last phase of scratch has 3 epochs"),
-        (["--method=linear_probe(solver=lbfgs)"], "has 0 epochs"),
+        (["--method=scratch"], "scratch has 3 epochs in its last phase"),
+        (["--method=linear_probe(solver=lbfgs)"], "takes no steps"),
+        (["--method=prototypes", "--backbone_weights=none"], "after the last step"),
+        (["--method=wise_ft"], "changes the network when its steps are over"),
+        (["--method=scratch", "--train_epochs=5", "--norm=recalibrate"], "computes statistics"),
         (["--method=scratch", "--schedule=plateau"], "in place of --schedule"),
+        (["--method=scratch", "--early_stopping_epochs=2"], "to the end of each fall"),
+        (["--method=scratch", "--dry_run"], "scratch has 3 epochs in its last phase"),
     ):
         assert train.main([*given, *flags]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_refused_snapshots_leave_the_finished_run(runs, data, tmp_path):
+    run = shutil.copytree(runs / "a", tmp_path / "a")
+    flags = [f"--data={data}", *SHARED, "--method=scratch", "--snapshots=9", "--overwrite"]
+    assert train.main([*flags, f"--output={run}"]) == 2
+    assert (run / "report.json").exists()
+
+
+def test_the_network_that_learns_from_snapshots_has_one_fall(runs):
+    best = loading.load(runs / "falls").run_options
+    assert best.train.snapshots == 3 and best.train.schedule == "cosine"
+    learns = distilled.options_of("--train_epochs=2", best, "joint").train
+    assert (learns.snapshots, learns.schedule, learns.train_epochs) == (0, "auto", 2)
+
+
+def test_other_snapshots_are_gone_when_a_run_is_trained_again(runs, data, tmp_path):
+    run = shutil.copytree(runs / "falls", tmp_path / "falls")
+    given = [f"--data={data}", *SHARED, "--method=scratch", "--image_size_px=16", "--overwrite"]
+    assert train.main([*given, "--snapshots=2", "--train_epochs=4", f"--output={run}"]) == 0
+    assert snapshots.epochs_of(run) == [2, 4]
+    assert train.main([*given, f"--output={run}"]) == 0
+    assert not (run / "snapshots").exists()
 
 
 @LARGE

@@ -7,8 +7,8 @@ from tltf.config.options import make
 from tltf.errors import FlagError
 from tltf.graphs import freezing
 from tltf.methods import schedules
-from tltf.methods.method import Phase
-from tltf.training.course import Course
+from tltf.methods.method import Method, Phase
+from tltf.training.course import Course, require_snapshots
 from tltf.training.optimizers import optimizer as optimizers_optimizer
 
 COMMON = {"optimizer": "adam", "learning_rate": 0.1, "weight_decay": 0.0, "warmup_fraction": 0.0}
@@ -150,15 +150,18 @@ def test_restarts_fall_to_zero_again_and_again():
 
 
 def test_snapshots_share_out_the_epochs_of_the_last_phase_in_steps():
-    phases = [Phase("one", ()), Phase("two", ()), Phase("solve", (), solver="lbfgs")]
+    phases = [Phase("one", ()), Phase("two", ())]
     course = Course(options(snapshots=3, train_epochs=8))
-    assert [phase.num_snapshots for phase in course.phases(phases)] == [0, 3, 0]
+    assert [phase.num_snapshots for phase in course.phases(phases)] == [0, 3]
     chosen = course.phases(phases)[1]
     assert chosen.snapshot_epochs(8) == (3, 5, 8) and phases[1].snapshot_epochs(8) == ()
     assert course.rate(chosen, 80).ends == [30, 50, 80]
     assert isinstance(course.rate(phases[0], 80), optimizers_optimizer.WarmUp)
-    with pytest.raises(FlagError, match=r"the last phase of .* has 2 epochs"):
-        Course(options(snapshots=3, train_epochs=2)).phases(phases)
+    gradual = Method(lambda core: [Phase(str(n), (), epochs_share=0.2) for n in range(5)])
+    with pytest.raises(FlagError, match="has 2 epochs in its last phase") as raised:
+        require_snapshots(options(snapshots=3, train_epochs=12), gradual, gradual.phases(None))
+    assert raised.value.fix == "--train_epochs=60"
+    require_snapshots(options(snapshots=3, train_epochs=60), gradual, gradual.phases(None))
 
 
 def test_plateau_starts_with_a_settable_rate():

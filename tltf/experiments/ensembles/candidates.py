@@ -21,7 +21,7 @@ from tltf.training import fit_state
 from tltf.training.fit_state import Arrays
 
 LAST = "last epoch"
-"""What the second candidate of a run is called."""
+"""What the weights of the last epoch of a run are called, as a candidate."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +54,11 @@ class Candidate:
         if model.options is None:
             raise ModelError("has no flags, so its data is not known", place=self.run)
         weights = self.weights()
+        if (
+            self.epoch and weights
+        ):  # what only the training had, such as the head of a loss, is gone
+            names = functional.named_weights(model.core.model.layers)
+            weights = {name: array for name, array in weights.items() if name in names}
         if weights is not None and not set_weights(model, weights):
             what = f"{model.run_options.train.method} changed the network when its training was over, so that weights from before do not fit it"
             raise ModelError(what, place=self.run, fix="leave out --snapshots, or this run")
@@ -105,8 +110,9 @@ def read(folders: Sequence[str], with_snapshots: bool, batch_size: int) -> Libra
         FlagError: the runs do not go together, or there is only one candidate.
         ModelError: a run cannot be read.
     """
-    found = candidates_of(folders, with_snapshots)
-    models = [candidate.load() for candidate in found]
+    pairs = load_distinct(candidates_of(folders, with_snapshots))
+    found, models = [candidate for candidate, _ in pairs], [model for _, model in pairs]
+    _require_two(found, with_snapshots)
     _require_one_task(found, models)
     splits = run_data.load_parts(str(found[0].run))
     for candidate in found:
@@ -134,29 +140,41 @@ def candidates_of(folders: Sequence[str], with_snapshots: bool) -> list[Candidat
     for path, name in zip(paths, finished_run.short_names(paths), strict=True):
         found.append(Candidate(name or path.name, path))
         found += _earlier(path, name or path.name) if with_snapshots else []
-    if len(found) < 2:
-        what = f"takes two candidates or more (received {len(found)})"
-        if with_snapshots:
-            what += "; a run that was trained with --snapshots=5 has five, others at most their last epoch"
-        raise FlagError(what, flag="runs", fix="python -m tltf.ensemble RUN OTHER_RUN --output=NEW")
+    _require_two(found, with_snapshots)
     return found
 
 
 def _earlier(run: pathlib.Path, name: str) -> list[Candidate]:
     """The candidates of a run besides the weights that it kept: its snapshots, or else its last epoch."""
-    epochs, kept = snapshots.epochs_of(run), _kept_weights(run)
-    if not epochs:
-        return [Candidate(f"{name} ({LAST})", run, is_last=True)] if has_last_weights(run) else []
-    found = [Candidate(f"{name} (epoch {epoch})", run, epoch=epoch) for epoch in epochs]
-    return [one for one in found if not kept or _differ(kept, snapshots.read(run, one.epoch))]
+    epochs = snapshots.epochs_of(run)
+    if epochs or not has_last_weights(run):
+        return [Candidate(f"{name} (epoch {epoch})", run, epoch=epoch) for epoch in epochs]
+    return [Candidate(f"{name} ({LAST})", run, is_last=True)]
 
 
-def _kept_weights(run: pathlib.Path) -> Arrays:
-    """The weights that training has changed, as a run kept them: of its best epoch, or else of its last."""
-    saved = checkpoints.newest(run)
-    if saved is None:
-        return {}
-    return fit_state.arrays_under(saved, "best/") or fit_state.arrays_under(saved, "weights/")
+def _require_two(found: Sequence[Candidate], with_snapshots: bool) -> None:
+    if len(found) < 2:
+        what = f"takes two candidates or more (received {len(found)})"
+        if with_snapshots:
+            what += "; a run that was trained with --snapshots=5 gives up to five more, any other at most one"
+        raise FlagError(what, flag="runs", fix="python -m tltf.ensemble RUN OTHER_RUN --output=NEW")
+
+
+def load_distinct(found: Sequence[Candidate]) -> list[tuple[Candidate, TransferModel]]:
+    """Each candidate with its model, without the snapshots whose weights are those that their run kept.
+
+    Args:
+        found: the candidates of a run stand together, and the weights that it kept are the first.
+    """
+    pairs, kept = list[tuple[Candidate, TransferModel]](), Arrays()
+    for candidate in found:
+        model = candidate.load()
+        own = functional.weights_of(model.core.model)
+        if candidate.epoch and not _differ(kept, own):
+            continue
+        kept = kept if candidate.epoch or candidate.is_last else own
+        pairs.append((candidate, model))
+    return pairs
 
 
 def _differ(kept: Arrays, other: Arrays) -> bool:

@@ -17,7 +17,7 @@ from tltf.heads.classify import Classify
 from tltf.models.transfer_model import TransferModel
 from tltf.runs import layout
 
-FREE = ("train_epochs", "learning_rate", "optimizer", "schedule", "norm", "batch_size")
+FREE = ("train_epochs", "learning_rate", "optimizer", "schedule", "norm", "batch_size", "snapshots")
 """Flags that the method chooses anew."""
 
 

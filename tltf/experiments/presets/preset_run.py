@@ -229,7 +229,7 @@ def _completion(block: TriedBlock) -> one_run.Complete:
 def _drop_networks(search: pathlib.Path) -> None:
     """Removes the networks of trials; their scores and logs stay."""
     for trial in search.glob(f"{layout.TRIALS}/*"):
-        for name in (layout.CHECKPOINTS, layout.MODEL):
+        for name in layout.NETWORKS:
             shutil.rmtree(trial / name, ignore_errors=True)
 
 

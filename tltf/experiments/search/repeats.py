@@ -1,7 +1,7 @@
 """Trials that would train what an earlier one has trained: they have its score, and take no time.
 
-A method that takes no step of an optimizer, such as a tuned light head, does not look at the learning rate, nor at the number
-of epochs. So trials of it that differ in these alone are one training. The sampler is told its score for each of them, since that is
+A method that takes no step of an optimizer, such as a tuned light head, does not look at the learning rate, nor at anything else
+in STEP_FLAGS. So trials of it that differ in these alone are one training. The sampler is told its score for each of them, since that is
 what each would have reached.
 """
 
@@ -16,8 +16,7 @@ from tltf.experiments.search.trial import COMPLETE, Outcome, TrialRow
 STEP_FLAGS = (
     *("learning_rate", "schedule", "warmup_fraction", "clipnorm", "global_clipnorm"),
     *("optimizer", "momentum", "adam_beta_1", "adam_beta_2", "adam_epsilon", "weight_decay"),
-    *("train_epochs", "batch_size", "ema_decay", "snapshots"),
-    *("early_stopping_epochs", "stop_when_learned"),
+    *("train_epochs", "ema_decay", "early_stopping_epochs", "stop_when_learned"),
 )
 """Flags that matter to steps of an optimizer alone."""
 

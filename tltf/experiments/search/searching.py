@@ -270,6 +270,6 @@ def _tidy(folder: pathlib.Path, rows: list[TrialRow], count: int) -> None:
             continue
         run_folder = layout.trial_folder(folder, row.number)
         for each in (run_folder, *layout.folds_of(run_folder)):
-            for name in (layout.CHECKPOINTS, layout.MODEL):
+            for name in layout.NETWORKS:
                 shutil.rmtree(each / name, ignore_errors=True)
             (each / layout.ADAPTER).unlink(missing_ok=True)

@@ -29,6 +29,10 @@ class KeepSnapshots(keras.callbacks.Callback):
         super().__init__()
         self.run, self.epochs, self.read_weights = run, epochs, read_weights
 
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        """Removes what a training with other falls has left."""
+        snapshots.remove_others(self.run, self.epochs)
+
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Writes the weights where the epoch is one of those."""
         if epoch + 1 in self.epochs:

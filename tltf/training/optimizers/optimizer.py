@@ -333,7 +333,7 @@ class Restarts(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         peak: the largest rate.
-        ends: the number of steps until the end of each fall, rising; the rate is 0 behind the last.
+        ends: the number of steps until the end of each fall, rising; the rate is 0 after the last.
         warmup_steps: number of steps of the rise in the first fall; the first has the rate peak / warmup_steps.
     """
 
