@@ -277,9 +277,12 @@ def test_trials_begin_with_the_best_network_that_there_is_time_for(left_s, first
     found = preset_plan.make("good", given, advice, left_s)
     assert found.network["backbone"] == first
     assert found.space.first[0]["backbone"] == first and "bad" not in found.space.text
+    tried = [(values["method"], values["backbone"]) for values in found.space.first]
+    other = "fast" if first == "good" else "good"
+    assert tried == [("probe", first), ("lp_ft", first), ("full", other)]
     told = (
-        "good, 64 px, the first network of the advice, would take longer than there was; fast, 64 px cannot be "
-        "told from it."
+        "good, 64 px, the first network of the advice, would take longer than there was for more than one training; "
+        "fast, 64 px is near it and takes less."
     )
     assert found.why == ([told] if first == "fast" else [])
     assert (

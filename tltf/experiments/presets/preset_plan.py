@@ -93,8 +93,8 @@ def make(preset: str, given: Options, advice: Advice, left_s: float) -> PresetPl
         network, space = dict(advice.networks[0].candidate.flags), trial_space.make(given, advice)
         if advice.networks[0].name != advised:
             why.append(
-                f"{advised}, the first network of the advice, would take longer than there was; "
-                f"{advice.networks[0].name} cannot be told from it."
+                f"{advised}, the first network of the advice, would take longer than there was for more than one training; "
+                f"{advice.networks[0].name} is near it and takes less."
             )
     rows += [
         TriedRow(

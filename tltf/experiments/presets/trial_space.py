@@ -12,10 +12,18 @@ from tltf.experiments.advice.plan import Planner
 
 FIRST = "probe"
 """The method of the first trial: a tuned light head, which takes the least time."""
+THIRD = "full"
+"""The method of the third trial, on the second network where two are tried; the second trial is what auto takes."""
 METHODS_TRIED = ("lp_ft", "full", "lora(rank=8)")
 """Methods that are tried after what --method=auto takes."""
 RATES = (1e-5, 3e-3)
 """The ends of the learning rates that are tried."""
+TRAININGS = 2
+"""Fine-tunings for which there shall be time: what they bring differs by more than light heads of good networks do."""
+FAR_BELOW = 0.05
+"""A light head that is further below the best has no network that is tried for its time alone."""
+ALIKE = 0.01
+"""Light heads whose accuracies are nearer than this are on networks that are both tried."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +59,8 @@ def make(base: Options, advice: Advice) -> TrialSpace:
     others = [
         one.candidate.backbone
         for one in advice.networks[1:]
-        if one.is_as_good and one.candidate.image_size_px == network.candidate.image_size_px
+        if (one.is_as_good or one.accuracy > network.accuracy - ALIKE)
+        and one.candidate.image_size_px == network.candidate.image_size_px
     ]
     backbones = list(dict.fromkeys([network.candidate.backbone, *others[:1]]))
     planner = Planner(base, advice.facts, advice.opponents)
@@ -65,10 +74,12 @@ def make(base: Options, advice: Advice) -> TrialSpace:
     parts.append(f"method: [{', '.join(methods)}]")
     if given.learning_rate is None:
         parts.append(f"learning_rate: log({RATES[0]:g}, {RATES[1]:g})")
-    names = [call_strings.pick(METHODS, method, "method").text for method in methods[:2]]
+    begins = list(dict.fromkeys([*methods[:2], THIRD])) if THIRD in methods else methods[:2]
+    names = [call_strings.pick(METHODS, method, "method").text for method in begins]
     first = []
-    for method in names:
-        values: dict[str, FlagValue] = {"backbone": backbones[0]} if len(backbones) > 1 else {}
+    for number, method in enumerate(names):
+        own = backbones[-1 if number == 2 else 0]
+        values: dict[str, FlagValue] = {"backbone": own} if len(backbones) > 1 else {}
         values["method"] = method
         if given.learning_rate is None:
             values["learning_rate"] = _usual_rate(method, advice)
@@ -78,10 +89,11 @@ def make(base: Options, advice: Advice) -> TrialSpace:
 
 
 def put_affordable_first(base: Options, advice: Advice, left_s: float) -> Advice:
-    """The advice with a network first that can be fine-tuned in the time.
+    """The advice with a network first that can be fine-tuned twice in the time.
 
-    It is the best of those that cannot be told from the best and for which the time suffices; where it suffices for
-    none of these, the one that takes the least.
+    It is the best of those that cannot be told from the best, or else of those that are not FAR_BELOW it. Where none of them
+    can, it is the best of those that cannot be told from the best and can be fine-tuned once, or else the one of these that
+    takes the least.
 
     Args:
         base: the options of the run.
@@ -89,13 +101,13 @@ def put_affordable_first(base: Options, advice: Advice, left_s: float) -> Advice
         left_s: seconds for trials.
     """
     planner = Planner(base, advice.facts, advice.opponents)
-    costs = {
-        place: planner.run(one, base.train.method, []).expected_s
-        for place, one in enumerate(advice.networks)
-        if place == 0 or one.is_as_good
-    }
-    fitting = [place for place, cost in costs.items() if cost <= left_s]
-    first = fitting[0] if fitting else min(costs, key=lambda place: costs[place])
+    best = advice.networks[0]
+    costs = [planner.run(one, base.train.method, []).expected_s for one in advice.networks]
+    alike = [place for place, one in enumerate(advice.networks) if place == 0 or one.is_as_good]
+    near = [n for n, one in enumerate(advice.networks) if one.accuracy > best.accuracy - FAR_BELOW]
+    twice = [place for place in (*alike, *near) if TRAININGS * costs[place] <= left_s]
+    once = [place for place in alike if costs[place] <= left_s]
+    first = (twice or once or [min(alike, key=lambda place: costs[place])])[0]
     rest = [one for place, one in enumerate(advice.networks) if place != first]
     return dataclasses.replace(advice, networks=[advice.networks[first], *rest])
 
