@@ -349,7 +349,8 @@ def _text(
 _DEFAULTS = {
     ("image", "linear_probe"): _image(3e-3, 600, (5, 40)),
     ("image", "fine_tune"): _image(3e-4, 300, (5, 40)),
-    ("image", "solved"): _image(3e-4, 300, (5, 40)),
+    # of pictures too, the first steps after a solved head spoil the network without warm-up: tools/starts.py
+    ("image", "solved"): MethodDefaults("adam", "cosine", 0.1, 3e-4, 300, (5, 40)),
     ("image", "light_start"): MethodDefaults("adam", "cosine", 0.1, 3e-4, 300, (5, 12)),
     ("image", "scratch"): _image(1e-3, 1500, (10, 60)),
     ("image", "contrast"): _image(1e-4, 50, (1, 50)),
