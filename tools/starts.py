@@ -40,12 +40,12 @@ NUM_TRAIN, NUM_VALIDATION, MOST_TEST = 640, 160, 1000
 STARTS = {
     "full": {"method": "full"},
     "lp_ft": {"method": "lp_ft"},
-    "lp_ft, warm-up .1": {"method": "lp_ft", "warmup_fraction": 0.1},
+    "lp_ft, no warm-up": {"method": "lp_ft", "warmup_fraction": 0.0},
     "lp_ft, warm-up .3": {"method": "lp_ft", "warmup_fraction": 0.3},
     "lp_ft(solver=light)": {"method": "lp_ft(solver=light)"},
 }
-"""Name -> the flags of a training. `lp_ft` of pictures has no warm-up by default, that of texts a tenth of the steps."""
-USUAL = "lp_ft"
+"""Name -> the flags of a training. By default `lp_ft` warms up in a tenth of the steps."""
+USUAL = "lp_ft, no warm-up"
 
 
 @functools.cache

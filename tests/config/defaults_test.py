@@ -130,6 +130,21 @@ def test_few_rows_keep_the_last_epoch_of_few():
     assert resolve(make(method="lp_ft"), situation(num_train=250)).train.keep == "best"
 
 
+@pytest.mark.parametrize(
+    ("flags", "warmup"),
+    [
+        ({"method": "lp_ft"}, 0.1),
+        ({"method": "wise_ft"}, 0.1),
+        ({"method": "full"}, 0.0),
+        ({"method": "full", "head_weights": "solved"}, 0.1),
+        ({"method": "full", "head_weights": "solved", "warmup_fraction": 0.0}, 0.0),
+        ({"method": "lp_ft", "schedule": "one_cycle"}, 0.3),
+    ],
+)
+def test_pictures_warm_up_after_a_solved_head(flags, warmup):
+    assert resolve(make(**flags), situation()).train.warmup_fraction == warmup
+
+
 def test_auto_speaks_of_a_target_only_where_there_is_one():
     case = situation(num_train=40)
     assert defaults.choose_method(None, case).text == "probe"

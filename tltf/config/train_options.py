@@ -84,7 +84,7 @@ class TrainOptions:
     warmup_fraction: float | None = flag(
         None,
         "The share of the steps, with --snapshots of the first fall, in which the learning rate rises; auto is .3 for one_cycle, .1 for"
-        " a pretrained text backbone, else 0.",
+        " a pretrained text backbone and after a head that is solved for, else 0.",
         kind=float,
         least=0.0,
         below=1.0,
