@@ -112,8 +112,13 @@ TRAINED_NORMS = [
     )
 ]
 """Methods as they were by default until batch norms of pretrained networks were left as they are."""
+NO_WARM_UP = [
+    f"{method} --warmup_fraction=0" for method in ("lp_ft", "wise_ft", "curriculum", "crop")
+]
+"""Methods as they were on pictures until they warmed up after a solved head."""
 IMAGES_ONLY = [
     *TRAINED_NORMS,
+    *NO_WARM_UP,
     "full --augment=mixup",
     "full --augment=cutmix",
     "full --augment=randaugment",
@@ -134,7 +139,8 @@ METHODS = {
     "fashion": dict.fromkeys(GATED, 3)
     | {"lora(targets='.*/kernel')": 1}
     | OTHERS
-    | dict.fromkeys(IMAGES_ONLY, 1),
+    | dict.fromkeys(IMAGES_ONLY, 1)
+    | dict.fromkeys(NO_WARM_UP[:2], 3),
 }
 METHODS |= {
     "fashion dog_mobilenet_v2": {
