@@ -25,6 +25,8 @@ mpl.rcParams.update({"svg.hashsalt": "tltf", "svg.fonttype": "none"})
 STYLE = {"fmt": "o", "capsize": 2, "markersize": 5, "linewidth": 1.2}
 TRAINED = " --norm=train --learning_rate=1e-3"
 """What the picture calls `norms trained`."""
+UNWARMED = " --warmup_fraction=0"
+"""What the picture calls `no warm-up`."""
 
 
 def gains_of_methods(notebook, task):
@@ -48,7 +50,7 @@ def gains_of_methods(notebook, task):
         pairs = [(row, full.get(f"{task} full {row['key'].split()[-1]}")) for row in good]
         shifts = [100 * (row["shift"] - other["shift"]) for row, other in pairs if other]
         if gains:
-            shown = method.replace(TRAINED, ", norms trained")
+            shown = method.replace(TRAINED, ", norms trained").replace(UNWARMED, ", no warm-up")
             methods.append((shown, gains, shifts))
     return sorted(methods, key=lambda one: np.mean(one[1]))
 
