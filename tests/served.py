@@ -19,10 +19,13 @@ TEXTS = ("a good film", "a bad film", "the plot is thin", "the cast is great, th
 
 
 def image(
-    backbone="small_cnn(filters=[4, 8], channels=3)", size_px=16, names=("cat", "dog", "owl")
+    backbone="small_cnn(filters=[4, 8], channels=3)",
+    size_px=16,
+    names=("cat", "dog", "owl"),
+    seed=1,
 ):
     """An image model with random weights, always the same: of some nothing passes its ReLUs."""
-    keras.utils.set_random_seed(1)
+    keras.utils.set_random_seed(seed)
     chosen = options.make(
         option_groups.ModelOptions,
         backbone=backbone,

@@ -27,6 +27,7 @@ from tltf.methods.context import FitContext
 from tltf.models.forward import ForwardPass
 from tltf.runs import checkpoints
 from tltf.training import fit as training_fit
+from tltf.training.optimizers import learning_rates
 from tltf.training.optimizers import optimizer as optimizers_optimizer
 
 TRAINING = [case for case in parameters("methods") if not case.values[0].startswith("soup")]
@@ -165,7 +166,7 @@ def test_the_optimizer_has_no_slots_for_frozen_variables(text):
     model = tiny.training_model(core.model, core.groups)
     train = make(**{**FLAGS, "method": text}).train
     optimizer = optimizers_optimizer.build(
-        train, plan.factors, optimizers_optimizer.learning_rate(train, phase, 10)
+        train, plan.factors, learning_rates.learning_rate(train, phase, 10)
     )
     optimizer.build(model.trainable_variables)
     sizes = sum(int(np.prod(v.shape)) for v in optimizer.variables if len(v.shape))

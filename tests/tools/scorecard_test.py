@@ -86,6 +86,7 @@ def test_what_the_scorecard_runs_is_there(scorecard):
                 "norm",
                 "augment",
                 "learning_rate",
+                "warmup_fraction",
             }
             named |= set(re.findall(r"{(\w+)}", " ".join([text, *scorecard.WORK[task]])))
     assert named == set(scorecard.PREPARED)

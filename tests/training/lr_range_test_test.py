@@ -11,7 +11,7 @@ from tltf.config.command_options import FindOptions
 from tltf.config.options import make
 from tltf.errors import FlagError
 from tltf.training import lr_range_test
-from tltf.training.optimizers import optimizer
+from tltf.training.optimizers import learning_rates, optimizer
 
 FLAGS = {
     "data": "mnist_5k(num_train=200, num_test=20)",
@@ -23,7 +23,7 @@ FLAGS = {
 
 
 def test_the_rate_rises_by_the_same_factor():
-    rate = optimizer.Rising(1e-6, 1e-2, 41)
+    rate = learning_rates.Rising(1e-6, 1e-2, 41)
     expected = np.geomspace(1e-6, 1e-2, 41)
     np.testing.assert_allclose([rate(step) for step in range(41)], expected, rtol=1e-4)
     assert float(rate(100)) == pytest.approx(1e-2, rel=1e-4)

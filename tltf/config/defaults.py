@@ -31,11 +31,8 @@ MOST_SOLVED = 50_000
 FOR_TARGET = "probe"
 """What `auto` takes where --target_data is given: the source alone, which no method that learns from rows of the
 target is known to beat in general."""
-
-
 AFTER_SOLVED = 0.1
-"""The share of the steps in which the rate rises after a solved head. Without it the mean loss of the first epoch of
-pictures was up to 300 times that of the head; chosen with tools/starts.py."""
+"""The share of the steps in which the rate rises after a solved head; chosen with tools/starts.py."""
 SEVERAL_HEADS_RATE = 2.0
 """The factor on the usual rate of methods that train a network of texts, where it has several heads: a step on the sum
 of several losses moves less for each of them. Chosen with two tasks (tools/several_tasks.py)."""
@@ -256,9 +253,8 @@ def _check(train: TrainOptions, situation: Situation) -> None:
 
 
 def _schedule(train: TrainOptions, usual: MethodDefaults) -> str:
-    if train.schedule != "auto":
-        return train.schedule
-    return "cosine" if train.snapshots else usual.schedule
+    chosen = "cosine" if train.snapshots else usual.schedule
+    return chosen if train.schedule == "auto" else train.schedule
 
 
 def _warmup_fraction(usual: MethodDefaults, schedule: str, begins_solved: bool) -> float:

@@ -11,7 +11,7 @@ from tltf.config.train_options import TrainOptions
 from tltf.errors import FlagError
 from tltf.graphs import frozen_prefix
 from tltf.methods.method import Method, Phase
-from tltf.training.optimizers import optimizer as optimizers_optimizer
+from tltf.training.optimizers import learning_rates
 from tltf.training.option_value import value_of
 from tltf.training.phase_callbacks import PhaseCallbacks
 
@@ -38,6 +38,8 @@ class Course:
     def phases(self, phases: list[Phase]) -> list[Phase]:
         """The phases that are run, of all phases of the method; the last one has the snapshots."""
         count = self.train.snapshots
+        if not count:
+            return phases
         return [*phases[:-1], dataclasses.replace(phases[-1], num_snapshots=count)]
 
     def num_epochs(self, phase: Phase) -> int:
@@ -49,8 +51,8 @@ class Course:
         if phase.num_snapshots:
             epochs = self.num_epochs(phase)
             ends = [epoch * num_steps // epochs for epoch in phase.snapshot_epochs(epochs)]
-            return optimizers_optimizer.falling_rate(self.train, phase, ends)
-        return optimizers_optimizer.learning_rate(self.train, phase, num_steps)
+            return learning_rates.falling_rate(self.train, phase, ends)
+        return learning_rates.learning_rate(self.train, phase, num_steps)
 
     def steps_together(self, model: keras.Model, steps: int) -> int:
         """The number of steps of an epoch that run together, without callbacks between them.
@@ -91,25 +93,34 @@ def require_snapshots(train: TrainOptions, method: Method, phases: Sequence[Phas
     """
     if not train.snapshots:
         return
-    last = phases[-1]
-    reason, fix = "", "--method=lp_ft, or --snapshots=0"
-    epochs = last.num_epochs(value_of(train.train_epochs))
-    if all(phase.solver != "gradient" for phase in phases):
-        reason = "takes no steps"
-    elif last.solver != "gradient":
-        reason = "makes its head after the last step, so that earlier weights have none"
-    elif method.mixes_weights or method.changes_trained:
-        reason = (
-            "changes the network when its steps are over, so that earlier weights do not fit it"
-        )
-    elif last.norm_policy(train.norm) == "recalibrate":
-        reason, fix = (
-            "computes statistics when its steps are over",
-            "--norm=frozen, or --norm=train",
-        )
-    elif epochs < train.snapshots:
-        reason = f"has {epochs} epochs in its last phase"
-        fix = f"--train_epochs={math.ceil(4 * train.snapshots / last.epochs_share)}"
+    reason, fix = "takes no steps", "--method=lp_ft, or --snapshots=0"
+    if any(phase.solver == "gradient" for phase in phases):
+        reason, fix = _snapshot_refusal(train, method, phases[-1], fix)
     if reason:
         what = f"takes {train.snapshots} falls of the rate, and {train.method} {reason}"
         raise FlagError(what, flag="snapshots", fix=fix)
+
+
+def _snapshot_refusal(
+    train: TrainOptions, method: Method, last: Phase, fix: str
+) -> tuple[str, str]:
+    """`(why a method takes no snapshots, a fix)`; the reason is empty where it does.
+
+    Args:
+        train: TrainOptions with every `auto` resolved.
+        method: Method.
+        last: its last phase.
+        fix: where no other is known.
+    """
+    epochs = last.num_epochs(value_of(train.train_epochs))
+    if last.solver != "gradient":
+        return "makes its head after the last step, so that earlier weights have none", fix
+    if method.mixes_weights or method.changes_trained:
+        why = "changes the network when its steps are over, so that earlier weights do not fit it"
+        return why, fix
+    if last.norm_policy(train.norm) == "recalibrate":
+        return "computes statistics when its steps are over", "--norm=frozen, or --norm=train"
+    if epochs < train.snapshots:
+        wanted = math.ceil(4 * train.snapshots / last.epochs_share)
+        return f"has {epochs} epochs in its last phase", f"--train_epochs={wanted}"
+    return "", ""

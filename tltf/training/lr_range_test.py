@@ -30,7 +30,7 @@ from tltf.training.course import Course, Rate
 from tltf.training.distribution import strategies
 from tltf.training.feed import PhaseRows
 from tltf.training.fit import Fit
-from tltf.training.optimizers import optimizer
+from tltf.training.optimizers import learning_rates
 from tltf.training.option_value import value_of
 from tltf.training.phase_callbacks import PhaseCallbacks
 
@@ -226,7 +226,7 @@ class RangeTestCourse(Course):
 
     def rate(self, phase: Phase, num_steps: int) -> Rate:
         """The rising rate."""
-        return optimizer.Rising(LOWEST, HIGHEST, self.num_steps)
+        return learning_rates.Rising(LOWEST, HIGHEST, self.num_steps)
 
     def steps_together(self, model: keras.Model, steps: int) -> int:
         """1: each step has a rate and a loss of its own."""

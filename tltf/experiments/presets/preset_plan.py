@@ -90,11 +90,12 @@ def make(preset: str, given: Options, advice: Advice, left_s: float) -> PresetPl
     if preset != QUICK:
         advised = advice.networks[0].name
         advice = trial_space.put_affordable_first(given, advice, left_s - reserve_s)
-        network, space = dict(advice.networks[0].candidate.flags), trial_space.make(given, advice)
+        network = dict(advice.networks[0].candidate.flags)
+        space = trial_space.make(given, advice, left_s - reserve_s)
         if advice.networks[0].name != advised:
             why.append(
-                f"{advised}, the first network of the advice, would take longer than there was for more than one training; "
-                f"{advice.networks[0].name} is near it and takes less."
+                f"There was no time to fine-tune {advised}, the first network of the advice, twice; "
+                f"{advice.networks[0].name} is nearly as good and faster."
             )
     rows += [
         TriedRow(

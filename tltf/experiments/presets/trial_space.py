@@ -13,7 +13,7 @@ from tltf.experiments.advice.plan import Planner
 FIRST = "probe"
 """The method of the first trial: a tuned light head, which takes the least time."""
 THIRD = "full"
-"""The method of the third trial, on the second network where two are tried; the second trial is what auto takes."""
+"""The method of the third trial, on the second network where two are tried."""
 METHODS_TRIED = ("lp_ft", "full", "lora(rank=8)")
 """Methods that are tried after what --method=auto takes."""
 RATES = (1e-5, 3e-3)
@@ -48,22 +48,24 @@ def from_json(values: dict[str, Any]) -> TrialSpace:
     return TrialSpace(**values | {"first": tuple(values["first"])})
 
 
-def make(base: Options, advice: Advice) -> TrialSpace:
+def make(base: Options, advice: Advice, left_s: float) -> TrialSpace:
     """The TrialSpace of an advice; a flag that was given has its value alone.
 
     Args:
         base: the options of the run with the network of the advice.
         advice: the advice.
+        left_s: seconds for trials.
     """
     network, given = advice.networks[0], base.train
+    planner = Planner(base, advice.facts, advice.opponents)
     others = [
         one.candidate.backbone
         for one in advice.networks[1:]
         if (one.is_as_good or one.accuracy > network.accuracy - ALIKE)
         and one.candidate.image_size_px == network.candidate.image_size_px
+        and TRAININGS * planner.run(one, given.method, []).expected_s <= left_s
     ]
     backbones = list(dict.fromkeys([network.candidate.backbone, *others[:1]]))
-    planner = Planner(base, advice.facts, advice.opponents)
     methods = [given.method]
     if given.method == "auto":
         usual = defaults.choose_method(None, planner.situation()).text
@@ -108,8 +110,9 @@ def put_affordable_first(base: Options, advice: Advice, left_s: float) -> Advice
     twice = [place for place in (*alike, *near) if TRAININGS * costs[place] <= left_s]
     once = [place for place in alike if costs[place] <= left_s]
     first = (twice or once or [min(alike, key=lambda place: costs[place])])[0]
-    rest = [one for place, one in enumerate(advice.networks) if place != first]
-    return dataclasses.replace(advice, networks=[advice.networks[first], *rest])
+    rest = [n for n in range(len(costs)) if n != first]
+    rest.sort(key=lambda place: TRAININGS * costs[place] > left_s)  # what takes too long comes last
+    return dataclasses.replace(advice, networks=[advice.networks[n] for n in (first, *rest)])
 
 
 def _usual_rate(method: str, advice: Advice) -> float:
