@@ -18,8 +18,8 @@ SHARES = ("probe", "nearest")
 """Scores that are accuracies."""
 PREDICTS = (
     "Of these scores only the light head has been measured to order networks somewhat as fine-tuning them does: its "
-    "first network was the best one on four sets of pictures, and the weighted Kendall tau over seven networks was .55 in "
-    "their mean. The nearest 5 had .12, and LogME, H-score, LEEP and NCE were below 0; their first networks were 5 to 6 "
+    "first network was the best one on four sets of pictures, the same each time, and the weighted Kendall tau over seven networks was .55 in "
+    "their mean. The nearest 5 had .12, and LogME, H-score, LEEP and NCE were below 0 in their mean; their first networks were 5 to 6 "
     "points below the best. Take the first two or three networks into full runs."
 )
 """What tools/rank_gate.py has found; docs/measured.md has the table."""
