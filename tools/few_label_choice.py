@@ -11,6 +11,7 @@ intervals, and the paired differences from the tuned light head. Measurements ar
 
 import few_label_runs
 import few_shot
+import measuring
 import numpy as np
 
 from tltf.config import defaults
@@ -50,6 +51,36 @@ def measure(case, count, draw, method, flags):
     )
 
 
+def beside_both(found, options):
+    """The markdown table of `auto` less each of the two others, and less the one with the better mean."""
+    lines = []
+    for case in options.only.split(","):
+        for count in map(int, options.labels.split(",")):
+            rows = {method: found.rows(case, count, method) for method in METHODS}
+            draws = set.intersection(*(set(own) for own in rows.values()))
+            if not draws:
+                continue
+            right = {
+                method: [own[draw]["accuracy"] for draw in sorted(draws)]
+                for method, own in rows.items()
+            }
+            others = [right[method] for method in METHODS if method != "auto"]
+            gains = [np.subtract(right["auto"], other) for other in others]
+            better = 100 * (np.mean(right["auto"]) - max(map(np.mean, others)))
+            lines.append(
+                [
+                    case,
+                    str(count),
+                    str(len(draws)),
+                    *(f"{np.mean(right[method]):.3f}" for method in METHODS),
+                    *(few_label_runs.points(list(gain)) for gain in gains),
+                    f"{better:+.1f}",
+                ]
+            )
+    header = ["data", "labels a class", "draws", *METHODS, "auto - probe", "auto - lp_ft"]
+    return measuring.table([*header, "auto - the better mean"], lines)
+
+
 def main():
     """Measures what is missing and prints the table."""
     made = few_label_runs.parser(__doc__, "runs/few_label_choice", "25", METHODS)
@@ -59,6 +90,7 @@ def main():
     found = few_label_runs.Measurements(options, "few_label_choice.jsonl", measure, plain, DATA)
     header = ["data", "labels a class", "method", "draws", "test accuracy", "- probe, points", "s"]
     print(found.table(header, lambda case: options.methods.split(";")))
+    print("\n" + beside_both(found, options))
 
 
 if __name__ == "__main__":

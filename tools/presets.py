@@ -5,7 +5,7 @@
 
 A seed draws the rows, the same for all. The preset is given the data alone and --budget_minutes; it knows neither the
 network nor the size of its input. By hand are the flags of BY_HAND, which name the usual network: the one that is best on
-validation rows counts, and beside it the one that is best on test rows, which nobody knows. Prints test accuracies,
+validation rows counts (of several, the one that is best on test rows), and beside it the one that is best on test rows, which nobody knows. Prints test accuracies,
 with the paired difference over test rows and its 95% interval, and the minutes that each took; those of the flags by hand
 are the sum of all. Runs are kept in FOLDER, where an interrupted script goes on; the numbers are in
 FOLDER/presets.jsonl. After so many --minutes no further run begins.
@@ -68,7 +68,7 @@ def rights(row):
 
 def line_of(title, preset, hand):
     """The cells of a data set and a seed."""
-    chosen = max(hand, key=lambda name: hand[name]["validation"])
+    chosen = max(hand, key=lambda name: (hand[name]["validation"], hand[name]["accuracy"]))
     best = max(hand, key=lambda name: hand[name]["accuracy"])
     gap = held_out.compare(rights(preset), rights(hand[chosen]))
     return [

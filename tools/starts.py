@@ -77,6 +77,19 @@ def measure(case, seed, flags):
     }
 
 
+def all_pairs(found, start):
+    """The cells of a start over all cases and seeds in which the usual one was measured too."""
+    pairs = [
+        (row["accuracy"], found[case, USUAL][seed]["accuracy"])
+        for (case, own), rows in found.items()
+        for seed, row in rows.items()
+        if own == start and seed in found.get((case, USUAL), {})
+    ]
+    accuracy = f"{np.mean([own for own, _ in pairs]):.3f}" if pairs else ""
+    points = "" if start == USUAL else few_label_runs.points([own - base for own, base in pairs])
+    return ["all pairs", f"`{start}`", str(len(pairs)), accuracy, points, ""]
+
+
 def table(found):
     """The markdown table of {(case, start): {seed: row}}."""
     lines = []
@@ -89,6 +102,7 @@ def table(found):
         points = "" if start == USUAL else few_label_runs.points(gains)
         losses = " / ".join(f"{row['first_loss']:.2f}" for row in rows.values())
         lines.append([case, f"`{start}`", str(len(rows)), f"{accuracy:.3f}", points, losses])
+    lines += [all_pairs(found, start) for start in dict.fromkeys(start for _, start in found)]
     header = ["data", "training", "seeds", "accuracy", f"- `{USUAL}`, points", "first loss"]
     return measuring.table(header, lines)
 

@@ -150,8 +150,8 @@ def test_expected_times_are_passes_and_steps_of_the_measured_milliseconds():
     ("left_s", "accuracy", "wanted"),
     [
         (400, 0.7, ["a", "b", "c"]),
-        (200, 0.7, ["b", "c", "a"]),
-        (120, 0.7, ["b", "c", "a"]),
+        (200, 0.7, ["b", "a", "c"]),
+        (120, 0.7, ["b", "a", "c"]),
         (120, 0.76, ["c", "a", "b"]),
         (10, 0.7, ["b", "a", "c"]),
     ],

@@ -54,9 +54,8 @@ class Candidate:
         if model.options is None:
             raise ModelError("has no flags, so its data is not known", place=self.run)
         weights = self.weights()
-        if (
-            self.epoch and weights
-        ):  # what only the training had, such as the head of a loss, is gone
+        if self.epoch and weights:
+            # what only the training had, such as the head of a loss, is gone
             names = functional.named_weights(model.core.model.layers)
             weights = {name: array for name, array in weights.items() if name in names}
         if weights is not None and not set_weights(model, weights):

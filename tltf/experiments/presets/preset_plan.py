@@ -82,7 +82,7 @@ def make(preset: str, given: Options, advice: Advice, left_s: float) -> PresetPl
         preset: its name.
         given: the options of the run.
         advice: the advice.
-        left_s: seconds that are left.
+        left_s: seconds that are left for trials and for the end.
     """
     reserve_s, why, space = budget.reserve_s(advice), list[str](), None
     network = advising.first_flags(advice)

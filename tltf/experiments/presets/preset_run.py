@@ -109,7 +109,8 @@ def _planned(
     plan = preset_plan.read_plan(run, preset, given)
     if plan is None:
         advice = _advise(given, recipe, run, time)
-        plan = preset_plan.make(preset, given, advice, time.left_s)
+        left_s = time.left_s - _ensemble_s(preset, time)
+        plan = preset_plan.make(preset, given, advice, left_s)
         preset_plan.write(run, layout.PRESET_PLAN, plan)
     else:
         lines.say("preset", "goes on with what its advice has said")
@@ -130,13 +131,17 @@ def _advise(given: Options, recipe: Recipe, run: pathlib.Path, time: Budget) -> 
     return found
 
 
+def _ensemble_s(preset: str, time: Budget) -> float:
+    """Seconds that are kept for an ensemble; 0 for a preset that makes none."""
+    return budget.ensemble_s(time.seconds) if preset == BEST else 0.0
+
+
 def _search(
     base: Options, plan: PresetPlan, space: TrialSpace, run: pathlib.Path, time: Budget
 ) -> FinishedTrials:
     """The trials of the plan, as far as there is time; the first is the light head."""
     is_best = plan.preset == BEST
-    later_s = plan.reserve_s + (budget.ensemble_s(time.seconds) if is_best else 0.0)
-    left_s = max(time.left_s - later_s, 1.0)
+    left_s = max(time.left_s - plan.reserve_s - _ensemble_s(plan.preset, time), 1.0)
     count = budget.num_trials(left_s, space.first_s, space.next_s)
     lines.say("search", f"up to {count} trials in {seconds_text(left_s)}")
     values = flag_values(base) | {

@@ -110,9 +110,8 @@ def put_affordable_first(base: Options, advice: Advice, left_s: float) -> Advice
     twice = [place for place in (*alike, *near) if TRAININGS * costs[place] <= left_s]
     once = [place for place in alike if costs[place] <= left_s]
     first = (twice or once or [min(alike, key=lambda place: costs[place])])[0]
-    rest = [n for n in range(len(costs)) if n != first]
-    rest.sort(key=lambda place: TRAININGS * costs[place] > left_s)  # what takes too long comes last
-    return dataclasses.replace(advice, networks=[advice.networks[n] for n in (first, *rest)])
+    rest = [one for place, one in enumerate(advice.networks) if place != first]
+    return dataclasses.replace(advice, networks=[advice.networks[first], *rest])
 
 
 def _usual_rate(method: str, advice: Advice) -> float:
