@@ -5,14 +5,18 @@
 
 A draw takes so many rows of each class, and a fifth of each class is held out to validate, as in a run; `probe`, the
 tuned light head, learns from the other rows and needs no validation. --first=100 takes other draws, for settings, than those that
-are reported. For --flags, --name and --minutes see few_shot_methods.py. Images at 64 px. Prints means over draws with Student's 95%
+are reported. For --flags, --name and --minutes see few_shot_methods.py. Images at 64 px; photographs are
+crops of thirteen of them, see photographs.py. Prints means over draws with Student's 95%
 intervals, and the paired differences from the tuned light head. Measurements are kept in FOLDER/few_label_choice.jsonl.
 """
+
+import pathlib
 
 import few_label_runs
 import few_shot
 import measuring
 import numpy as np
+import photographs
 
 from tltf.config import defaults
 
@@ -27,6 +31,7 @@ DATA = {
     "amazon": ["--data=vader(domain=amazon, num_train=1000, num_test=1000)", *few_shot.TEXTS],
     "tweets": ["--data=vader(domain=tweets, num_train=1000, num_test=1000)", *few_shot.TEXTS],
 }
+PHOTOGRAPHS = "photographs"
 METHODS = [few_label_runs.PROBE, "auto", "lp_ft"]
 
 
@@ -84,10 +89,13 @@ def beside_both(found, options):
 def main():
     """Measures what is missing and prints the table."""
     made = few_label_runs.parser(__doc__, "runs/few_label_choice", "25", METHODS)
-    made.set_defaults(only=",".join(DATA))
+    made.set_defaults(only=",".join([*DATA, PHOTOGRAPHS]))
     options = made.parse_args()
-    plain = (few_label_runs.PROBE,)
-    found = few_label_runs.Measurements(options, "few_label_choice.jsonl", measure, plain, DATA)
+    plain, cases = (few_label_runs.PROBE,), dict(DATA)
+    if PHOTOGRAPHS in options.only.split(","):
+        folder = photographs.write(pathlib.Path(options.folder).resolve() / "crops")
+        cases[PHOTOGRAPHS] = [f"--data=image_folder(path='{folder}')", *PIXELS]
+    found = few_label_runs.Measurements(options, "few_label_choice.jsonl", measure, plain, cases)
     header = ["data", "labels a class", "method", "draws", "test accuracy", "- probe, points", "s"]
     print(found.table(header, lambda case: options.methods.split(";")))
     print("\n" + beside_both(found, options))
