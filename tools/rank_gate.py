@@ -4,7 +4,7 @@
         [--first=0] [--seeds=1] [--minutes=8]
 
 Each seed draws rows: 500 for training, 100 for validation and 800 for the test (700 of the emoji), the same for every
-network. The scores see the training rows alone. Fine-tuning is lp_ft for 6 epochs at 64 px with the usual rate, in
+network. The scores see the training rows alone; tltf.rank standardises their features, `raw` are those that do not. Fine-tuning is lp_ft for 6 epochs at 64 px with the usual rate, in
 float32, its best epoch by validation. The gate: the weighted Kendall tau of Vigna 2015, arXiv:1404.3325, between a score
 and the test accuracy over the networks is at least .6, and the score is 100 times cheaper. `lost` is by how many points the
 first network of a score is below the best one. Measurements are kept in FOLDER/rank_gate.jsonl; after --minutes no new
@@ -108,7 +108,10 @@ class Bench:
         (found,) = candidates.features_of(options, recipe, rows, [network])
         features_s = time.process_time() - cpu
         scores, seconds = {}, {}
-        for name, compute in ranking.scores_of(found, rows, seed).items():
+        for name, compute in {
+            **ranking.scores_of(found, rows, seed),
+            **raw_scores(found, rows),
+        }.items():
             cpu = time.process_time()
             scores[name] = compute()
             seconds[name] = time.process_time() - cpu
@@ -133,6 +136,20 @@ class Bench:
         answers = model.logits(parts["test"]).argmax(axis=1)
         accuracy = float(np.mean(answers == np.asarray(parts["test"].labels)))
         return {"accuracy": accuracy, "train_cpu_s": train_s}
+
+
+def raw_scores(found, rows):
+    """Name -> what computes a score as its paper does, of features that are not standardised."""
+    from tltf.evaluation import transferability
+
+    labels = np.asarray(rows.labels)
+    return {
+        "log_me, raw": lambda: transferability.log_me(
+            found.features, np.eye(len(rows.class_names))[labels]
+        ),
+        "h_score, raw": lambda: transferability.h_score(found.features, labels),
+        "nearest, raw": lambda: transferability.nearest(found.features, labels),
+    }
 
 
 def tau_of(scores, accuracies):

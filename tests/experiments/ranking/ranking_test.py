@@ -83,6 +83,18 @@ def test_scores_are_those_of_the_features():
     assert ranking.probe_accuracy(features, targets, np.arange(60), 3) == chosen.candidate.accuracy
 
 
+def test_no_score_depends_on_the_scales_of_single_features(data):
+    rows, random = loader.load(data), np.random.default_rng(3)
+    features = random.normal(size=(90, 6)) + 2 * np.eye(6)[np.asarray(rows.labels)]
+    given = {"candidate": Candidate("one", 8, "last"), "ms_per_example": 1.0, "num_parameters": 10}
+    plain, scaled = (
+        ranking.score(CandidateFeatures(features=each, licence="", **given), rows, 0).scores
+        for each in (features, features * [1, 1, 1, 1, 1, 1e3] + 7)
+    )
+    assert set(plain) == {"probe", "log_me", "h_score", "nearest"}
+    assert scaled == pytest.approx(plain, rel=1e-6)
+
+
 def test_a_row_is_not_judged_by_its_copy(tmp_path):
     random = np.random.default_rng(2)
     pictures = np.repeat(random.integers(0, 255, (40, 6, 6, 1), np.uint8), 2, axis=0)

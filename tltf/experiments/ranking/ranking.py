@@ -1,6 +1,7 @@
 """Ranks networks by scores of their frozen features."""
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from tltf.experiments.ranking import candidates
 from tltf.experiments.ranking.candidates import Candidate, CandidateFeatures
 from tltf.heads.light import choice, families
 from tltf.heads.light.light_model import FrozenRows
+from tltf.heads.solving import standard_inputs
 
 TITLES = {
     "probe": "light head",
@@ -153,19 +155,32 @@ def score(found: CandidateFeatures, rows: Source, seed: int) -> RankedNetwork:
 
 
 def scores_of(found: CandidateFeatures, rows: Source, seed: int) -> dict[str, Callable[[], float]]:
-    """Name of a score -> what computes it, for the scores that a network has; none is computed yet."""
+    """Name of a score -> what computes it, for the scores that a network has; none is computed yet.
+
+    All of the features see them standardised: a network whose features have very different scales is otherwise judged
+    by its few largest ones (docs/measured.md).
+    """
     features, labels, groups = found.features, np.asarray(rows.labels), rows.split_groups()
     targets = np.eye(len(rows.class_names))[labels]
+    standard = functools.cache(lambda: _standardised(features))
     given: dict[str, Callable[[], float]] = {
         "probe": lambda: probe_accuracy(features, targets, groups, seed),
-        "log_me": lambda: transferability.log_me(features, targets),
-        "h_score": lambda: transferability.h_score(features, labels),
-        "nearest": lambda: transferability.nearest(features, labels, groups),
+        "log_me": lambda: transferability.log_me(standard(), targets),
+        "h_score": lambda: transferability.h_score(standard(), labels),
+        "nearest": lambda: transferability.nearest(standard(), labels, groups),
     }
     if (source := found.source) is not None:
         given["leep"] = lambda: transferability.leep(source, labels)
         given["nce"] = lambda: transferability.nce(source.argmax(axis=1), labels)
     return given
+
+
+def _standardised(features: np.ndarray) -> np.ndarray:
+    """float64[N, d]: each feature with mean 0 and deviation 1, constant ones as 0."""
+    rows = np.asarray(features, np.float64)
+    count = len(rows)
+    mean, deviation = standard_inputs.moments(rows, np.arange(count), np.full(count, 1 / count))
+    return (rows - mean) / deviation
 
 
 def probe_accuracy(

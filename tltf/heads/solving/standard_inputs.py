@@ -32,7 +32,7 @@ class StandardInputs:
 
     def __init__(self, features: np.ndarray, keep: np.ndarray, weights: np.ndarray) -> None:
         self._features, self._keep = features, keep
-        self.mean, self.deviation = _moments(features, keep, weights)
+        self.mean, self.deviation = moments(features, keep, weights)
         self.basis: np.ndarray | None = None
         self._array: np.ndarray | None = None
         self.shape: tuple[int, int] = (len(keep), features.shape[1])
@@ -59,7 +59,7 @@ class StandardInputs:
         return np.divide(block, self.deviation, out=block)
 
 
-def _moments(
+def moments(
     features: np.ndarray, keep: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """float64[d] weighted mean, and deviation: 1 where a feature is constant but for rounding.
