@@ -206,7 +206,7 @@ def test_a_run_killed_between_epochs_ends_with_the_same_weights(tmp_path, monkey
         (6, {"keep": "best"}),
         (1, {"schedule": "plateau"}),
         (4, {"ema_decay": 0.9}),
-        (4, {"schedule": "plateau"}),
+        (4, {"schedule": "plateau", "warmup_fraction": 0.5}),
         (4, {"early_stopping_epochs": 1}),
         (4, {"snapshots": 2}),
     ],
@@ -437,6 +437,15 @@ def test_plateau_lowers_the_rate():
         schedule="plateau", data=feed(has_validation=True), train_epochs=12, learning_rate=1.0
     )
     assert run.history[-1]["learning_rate"] < run.history[0]["learning_rate"]
+
+
+def test_the_rate_rises_before_plateau_can_lower_it():
+    """18 steps, 12 of them in the rise: the rate after an epoch is that of its last step."""
+    given = {"schedule": "plateau", "train_epochs": 6, "learning_rate": 0.3}
+    _, run, _ = fit(data=feed(has_validation=True), warmup_fraction=2 / 3, **given)
+    rates = [row["learning_rate"] for row in run.history]
+    assert rates[:4] == pytest.approx([0.3 * step / 12 for step in (3, 6, 9, 12)])
+    assert rates[4] == pytest.approx(0.3)
 
 
 def test_filled_batches_have_the_gradient_of_one_device():

@@ -20,12 +20,13 @@ from tltf.training.callbacks import (
     validate,
 )
 from tltf.training.callbacks.keep_best import BestEpoch, KeepBest
-from tltf.training.callbacks.plateau import Plateau, plateau
+from tltf.training.callbacks.plateau import Plateau, Rise, plateau
 from tltf.training.callbacks.stop_when_learned import StopWhenLearned
 from tltf.training.feed import PhaseRows
 from tltf.training.fit_parts import FitParts
 from tltf.training.fit_state import Arrays, FitState, Place
 from tltf.training.judges import TEST
+from tltf.training.optimizers import learning_rates
 from tltf.training.option_value import value_of
 
 
@@ -84,7 +85,8 @@ class PhaseCallbacks:
         callbacks += self._judging(functools.partial(self._keep_unjudged, averages, saver))
         if (self.phase.schedule or train.schedule) == "plateau":
             state = self.saved.plateau if self.saved else None
-            self.reducer = plateau(fit.feed.validation is not None, state)
+            rise = Rise(*learning_rates.rise(train, self.phase, num_epochs * self.steps))
+            self.reducer = plateau(fit.feed.validation is not None, rise, state)
             callbacks.append(self.reducer)
         self.learned = self._stop_when_learned(num_epochs)
         callbacks += [self.learned] if self.learned else []

@@ -1,5 +1,6 @@
-"""A learning rate that falls where the loss no longer does."""
+"""A learning rate that rises in the first steps, and falls where the loss no longer does."""
 
+import dataclasses
 import math
 from collections.abc import Mapping
 
@@ -9,15 +10,31 @@ STATE = ("best", "wait", "cooldown_counter")
 """The attributes of the callback that a resumed run goes on with."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Rise:
+    """How a rate rises linearly before it can fall.
+
+    Args:
+        peak: the rate at its end.
+        num_steps: number of its steps; the first has the rate peak / num_steps. 0 for no rise.
+    """
+
+    peak: float
+    num_steps: int
+
+
 class Plateau(keras.callbacks.ReduceLROnPlateau):
-    """Keras's ReduceLROnPlateau, which can go on from the state of an interrupted fit.
+    """Keras's ReduceLROnPlateau after a rise, which can go on from the state of an interrupted fit.
 
     Keras resets the state when a fit begins; this one goes on from `restored`. Keras takes a NaN in
-    the first epoch as the best loss, which no loss is below; this one never does.
+    the first epoch as the best loss, which no loss is below; this one never does. Epochs that end within the rise
+    are not watched. With several steps in one call of the device the rate stays the same within a call.
     """
 
     restored: Mapping[str, float] | None = None
     has_begun = False
+    rise = Rise(0.0, 0)
+    has_risen = False
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Takes the state over, once."""
@@ -27,6 +44,25 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):
         super().on_train_begin(logs)
         for name, value in (self.restored or {}).items():
             setattr(self, name, value)
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Sets the rate of the next step while it rises; afterwards nothing is read from the device."""
+        if self.has_risen:
+            return
+        step = self._num_steps_done()
+        self.has_risen = step >= self.rise.num_steps
+        if not self.has_risen:
+            self.model.optimizer.learning_rate = self.rise.peak * (step + 1) / self.rise.num_steps
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Watches the loss, once the rate has risen."""
+        if self._num_steps_done() >= self.rise.num_steps:
+            super().on_epoch_end(epoch, logs)
+        elif logs is not None:
+            logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+
+    def _num_steps_done(self) -> int:
+        return int(self.model.optimizer.iterations.numpy())
 
     def _is_improvement(self, monitor_value: float, reference_value: float | None) -> bool:
         is_better = super()._is_improvement(monitor_value, reference_value)
@@ -38,14 +74,15 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):
         return {name: float(value) for name, value in values.items() if value is not None}
 
 
-def plateau(has_validation: bool, state: Mapping[str, float] | None = None) -> Plateau:
+def plateau(has_validation: bool, rise: Rise, state: Mapping[str, float] | None = None) -> Plateau:
     """The callback that takes a fifth of the rate after two epochs without a better loss.
 
     Args:
         has_validation: whether there is a val_loss to watch; otherwise the training loss is watched.
+        rise: of the rate before that.
         state: values of STATE to go on from.
     """
     monitor = "val_loss" if has_validation else "loss"
     callback = Plateau(monitor=monitor, factor=0.2, patience=2)
-    callback.restored = state
+    callback.rise, callback.restored = rise, state
     return callback

@@ -155,7 +155,7 @@ def _half_cosine(start: float, end: float, done: tf.Tensor) -> tf.Tensor:
 
 
 def learning_rate(options: TrainOptions, phase: Phase, num_steps: int) -> OneCycle | WarmUp | float:
-    """The learning rate of a phase: a schedule, or a float where it is constant or `plateau`.
+    """The learning rate of a phase: a schedule, or the peak where it is constant or `plateau`, whose rate a callback sets.
 
     A schedule adds a dozen operations to every step, which take as long as those of a small head.
 
@@ -164,14 +164,19 @@ def learning_rate(options: TrainOptions, phase: Phase, num_steps: int) -> OneCyc
         phase: Phase.
         num_steps: number of optimizer steps of the phase.
     """
-    peak = value_of(options.learning_rate) * phase.rate_factor
+    peak, warmup_steps = rise(options, phase, num_steps)
     shape = phase.schedule or options.schedule
-    warmup_steps = round(value_of(options.warmup_fraction) * num_steps)
     if shape == "one_cycle":
         return OneCycle(peak, num_steps, warmup_steps)
     if shape == "plateau" or (shape == "constant" and not warmup_steps):
         return peak
     return WarmUp(peak, num_steps, warmup_steps, shape)
+
+
+def rise(options: TrainOptions, phase: Phase, num_steps: int) -> tuple[float, int]:
+    """`(peak, number of steps of the warm-up)` of a phase of `num_steps` optimizer steps."""
+    peak = value_of(options.learning_rate) * phase.rate_factor
+    return peak, round(value_of(options.warmup_fraction) * num_steps)
 
 
 def falling_rate(options: TrainOptions, phase: Phase, ends: Sequence[int]) -> Restarts:
@@ -182,5 +187,5 @@ def falling_rate(options: TrainOptions, phase: Phase, ends: Sequence[int]) -> Re
         phase: Phase.
         ends: the number of steps until the end of each fall. --warmup_fraction is that of the first one.
     """
-    peak = value_of(options.learning_rate) * phase.rate_factor
-    return Restarts(peak, ends, round(value_of(options.warmup_fraction) * ends[0]))
+    peak, warmup_steps = rise(options, phase, ends[0])
+    return Restarts(peak, ends, warmup_steps)
