@@ -75,6 +75,22 @@ def test_logistic_regression_is_that_of_scikit_learn(shape):
     )
 
 
+@pytest.mark.parametrize("shape", [{}, WIDE])
+def test_pareto_logistic_regression_is_that_of_scikit_learn_on_scaled_features(shape):
+    rows, fresh = blobs(**shape)
+    (model,) = linear_families.ParetoLogistic().solve(rows, [0.1])
+    mean, deviation = rows.features.mean(0, dtype=float), rows.features.std(0, dtype=float)
+    scale = np.sqrt(deviation * deviation.mean())
+    inputs, others = (rows.features - mean) / scale, (fresh - mean) / scale
+    assert (inputs**2).mean() == pytest.approx(1, rel=1e-5)
+    other = LogisticRegression(C=1 / (0.1 * len(rows.targets)), tol=1e-8, max_iter=5000)
+    expected = other.fit(inputs, rows.targets.argmax(1)).decision_function(others)
+    found = model.logits(fresh)
+    np.testing.assert_allclose(
+        found - found.mean(1, keepdims=True), expected - expected.mean(1, keepdims=True), atol=5e-3
+    )
+
+
 def test_class_means_answer_as_the_nearest_centroid():
     rows, fresh = blobs()
     (model,) = linear_families.ClassMeans().solve(rows, [0.0])
@@ -160,5 +176,5 @@ def test_rows_of_weight_0_count_for_nothing(name):
 def test_names_of_families():
     assert [family.name for family in pick("auto")] == list(FAMILIES)
     assert [family.name for family in pick("ridge|logistic")] == ["ridge", "logistic"]
-    with pytest.raises(FlagError, match="choices: auto, logistic, ridge"):
+    with pytest.raises(FlagError, match="choices: auto, logistic, pareto_logistic, ridge"):
         pick("forest")

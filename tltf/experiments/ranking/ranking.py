@@ -180,7 +180,7 @@ def _standardised(features: np.ndarray) -> np.ndarray:
     rows = np.asarray(features, np.float64)
     count = len(rows)
     mean, deviation = standard_inputs.moments(rows, np.arange(count), np.full(count, 1 / count))
-    return (rows - mean) / deviation
+    return (rows - mean) / standard_inputs.scales(deviation)
 
 
 def probe_accuracy(

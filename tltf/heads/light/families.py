@@ -11,6 +11,7 @@ FAMILIES: dict[str, type[Family]] = {
     kind.name: kind
     for kind in (
         linear_families.Logistic,
+        linear_families.ParetoLogistic,
         linear_families.Ridge,
         linear_families.ClassMeans,
         linear_families.ShrunkDiscriminant,

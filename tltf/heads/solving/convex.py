@@ -133,15 +133,17 @@ def solutions(
     *,
     weights: np.ndarray | None = None,
     penalties: Sequence[float] = PENALTIES,
+    power: float = 1.0,
 ) -> list[Weights]:
     """`(kernel, bias)` of each penalty, in the order given, precise enough to be compared.
 
-    See `path` for the arguments and the errors; a solution starts from that of the next stronger penalty.
+    See `path` for the arguments and the errors, and `standard_inputs.scales` for the power; a solution starts from that
+    of the next stronger penalty.
     """
     given, _ = examples.check_examples((features, targets, weights), None, 0)
     found = dict[float, Weights]()
     with blas_threads.limit_threads(given[0].size):
-        problem = _Problem(*given)
+        problem = _Problem(*given, power)
         start = problem.origin()
         for penalty in sorted(penalties, reverse=True):
             solved = _solve(problem, penalty, start, _PATH_TOLERANCE)
@@ -204,15 +206,22 @@ class _Problem:
         features: float[N, d].
         targets: float64[N, C].
         weights: float64[N]; only their proportions count.
+        power: see `standard_inputs.scales`.
     """
 
-    def __init__(self, features: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> None:
+    def __init__(
+        self,
+        features: np.ndarray,
+        targets: np.ndarray,
+        weights: np.ndarray,
+        power: float = 1.0,
+    ) -> None:
         keep = np.flatnonzero(weights)
         self.num_classes, self.num_kept = targets.shape[1], len(keep)
         self.classes = np.flatnonzero(targets[keep].sum(0))
         self.weights = weights[keep] / weights[keep].sum()
         self.targets = np.ascontiguousarray(targets[keep][:, self.classes].T)
-        self.inputs = StandardInputs(features, keep, self.weights)
+        self.inputs = StandardInputs(features, keep, self.weights, power)
         self.mean, self.deviation = self.inputs.mean, self.inputs.deviation
         self.basis = self.inputs.basis
 

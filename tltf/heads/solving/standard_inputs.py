@@ -21,18 +21,23 @@ class StandardInputs:
         features: float[N, d] of any precision.
         keep: int64[M], the rows that are kept.
         weights: float64[M], which sum to 1.
+        power: of the deviation by which a feature is divided, see `scales`.
 
     Attributes:
         shape: (M, r); r is d, or M where that is less.
         mean: float64[d], weighted.
-        deviation: float64[d], weighted; 1 where a feature is constant.
+        deviation: float64[d]: what features are divided by; with a power of 1 their weighted deviation, 1 where
+            one is constant.
         basis: float64[d, r] of the span; None where r is d.
         parts: slices that cover the M rows.
     """
 
-    def __init__(self, features: np.ndarray, keep: np.ndarray, weights: np.ndarray) -> None:
+    def __init__(
+        self, features: np.ndarray, keep: np.ndarray, weights: np.ndarray, power: float = 1.0
+    ) -> None:
         self._features, self._keep = features, keep
-        self.mean, self.deviation = moments(features, keep, weights)
+        self.mean, deviation = moments(features, keep, weights)
+        self.deviation = scales(deviation, power)
         self.basis: np.ndarray | None = None
         self._array: np.ndarray | None = None
         self.shape: tuple[int, int] = (len(keep), features.shape[1])
@@ -62,9 +67,9 @@ class StandardInputs:
 def moments(
     features: np.ndarray, keep: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """float64[d] weighted mean, and deviation: 1 where a feature is constant but for rounding.
+    """float64[d] weighted mean, and deviation: 0 where a feature is constant but for rounding.
 
-    The deviation is 1 too where it is less than _DEAD times the median deviation: the network has
+    The deviation is 0 too where it is less than _DEAD times the median deviation: the network has
     switched such a feature off, which has a scale of 1e-8, say. If it were standardised it would get
     weights of 1e6, with which fine-tuning cannot go on.
     """
@@ -80,7 +85,20 @@ def moments(
     varied = deviation[deviation > 0]
     dead = _DEAD * np.median(varied) if varied.size else 0.0
     is_constant = deviation <= np.maximum(np.maximum(1e-7 * np.abs(mean), 1e-20), dead)
-    return mean, np.where(is_constant, 1.0, deviation)
+    return mean, np.where(is_constant, 0.0, deviation)
+
+
+def scales(deviation: np.ndarray, power: float = 1.0) -> np.ndarray:
+    """float64[d]: what features of float64[d] deviations are divided by; 1 where the deviation is 0.
+
+    A power of 1 standardises each feature. Of 1/2 it is Pareto scaling, van den Berg et al. 2006,
+    doi:10.1186/1471-2164-7-142, table 1: features that vary more stay larger, so that a penalty on their weights is
+    weaker. The mean square of all is 1 with any power, so that one penalty means the same.
+    """
+    varied = deviation > 0
+    spread = deviation[varied] ** (2 - 2 * power)
+    factor = np.sqrt(spread.mean()) if varied.any() else 1.0
+    return np.where(varied, deviation**power * factor, 1.0)
 
 
 def _reduced(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
