@@ -14,6 +14,9 @@ from tltf.methods.method import Method, Phase, Solved, groups_of, rule_of
 from tltf.methods.probe import Probe
 from tltf.methods.rules import HEAD, LIGHT, require_rate, require_solver
 
+LIGHT_START = "logistic|pareto_logistic"
+"""The families of light heads that `solver=light` chooses from: linear ones whose softmax can be believed."""
+
 
 def lp_ft(
     solver: str = "lbfgs",
@@ -29,7 +32,7 @@ def lp_ft(
     Args:
         solver: how the head is trained in the first phase: lbfgs solves for it, which takes a head
             of one dense layer; gradient takes steps of the optimizer; light is logistic regression
-            as `probe(family=logistic)` has it, with a penalty by cross-validation on training rows and logits that are
+            as `probe` has it, with a scaling and a penalty by cross-validation on training rows and logits that are
             divided by their temperature. With few rows the logits of lbfgs are so large that the first steps after it
             spoil the network.
         probe_share: share of --train_epochs that the first phase takes with gradient.
@@ -53,7 +56,7 @@ class LightStart(Method):
 
     def __init__(self, make_phases: Callable[[Core], list[Phase]], solver: str) -> None:
         super().__init__(make_phases)
-        self.light = Probe(families.pick("logistic")) if solver == LIGHT else None
+        self.light = Probe(families.pick(LIGHT_START)) if solver == LIGHT else None
 
     def solve(
         self, core: Core, rows: FrozenRows, seed: int, unlabelled: np.ndarray | None
