@@ -20,8 +20,8 @@ def probe(family: str = "auto") -> "Probe":
     That takes seconds with few rows and a minute with many. Above 2,000,000 features times rows one fold
     alone is held back.
 
-    The families are logistic regression, ridge regression, class means, the shrunk linear
-    discriminant, the nearest training examples and one hidden layer, each with its settings; see
+    The families are logistic regression on standardised and on Pareto-scaled features, ridge regression, class
+    means, the shrunk linear discriminant, the nearest training examples and one hidden layer, each with its settings; see
     tltf.heads.light for their equations and `choice.choose` for how one is chosen. A head that wins
     takes the place of the run's. The validation split is not used for the choice.
 
