@@ -1,14 +1,15 @@
 """Compares the scores of tltf.rank with what fine-tuning reaches, over the packaged networks of images.
 
     python tools/rank_gate.py [--folder=runs/rank_gate] [--only=fashion,digits,mnist,emoji] [--networks='a|b']
-        [--first=0] [--seeds=1] [--minutes=8]
+        [--first=0] [--seeds=1] [--minutes=8] [--pictures=FOLDER]
 
 Each seed draws rows: 500 for training, 100 for validation and 800 for the test (700 of the emoji), the same for every
-network. The scores see the training rows alone; tltf.rank standardises their features, `raw` are those that do not. Fine-tuning is lp_ft for 6 epochs at 64 px with the usual rate, in
-float32, its best epoch by validation. The gate: the weighted Kendall tau of Vigna 2015, arXiv:1404.3325, between a score
+network. The scores see the training rows alone; tltf.rank standardises their features, `raw` are those that do not.
+Fine-tuning is lp_ft for 6 epochs at 64 px with the usual rate, in float32, its best epoch by validation. The gate: the weighted Kendall tau of Vigna 2015, arXiv:1404.3325, between a score
 and the test accuracy over the networks is at least .6, and the score is 100 times cheaper. `lost` is by how many points the
 first network of a score is below the best one. Measurements are kept in FOLDER/rank_gate.jsonl; after --minutes no new
-one begins, and a later call goes on. The table says how many networks of a data set are there.
+one begins, and a later call goes on. The table says how many networks of a data set are there. --pictures draws the two
+scores that are accuracies against what fine-tuning reaches.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import time
 
 import measuring
 import numpy as np
+from matplotlib.figure import Figure
 from scipy import stats
 
 TAU, CHEAPER = 0.6, 100.0
@@ -40,6 +42,10 @@ NETWORKS = (
     "densenet121_packaged",
     "hed_vgg16",
 )
+DRAWN = {"probe": ("#1a5fd6", "o", "light head"), "nearest": ("#b35900", "^", "nearest 5")}
+"""Score -> its colour, mark and title in the picture."""
+PAGES = {"light": ("#ffffff", "#1c2733"), "dark": ("#0d1117", "#d8dee6")}
+"""Page -> its ground and its ink."""
 COMMON = {"image_size_px": 64, "precision": "float32", "near_duplicates": False, "baseline": "none"}
 FINE_TUNED = {
     "method": "lp_ft",
@@ -245,8 +251,41 @@ def print_tables(found):
         print(f"\n{gate}: {', '.join(names) or 'none'}")
 
 
+def draw(found, path, page):
+    """Scores against accuracies after fine-tuning, a panel per data set: a mark per network, means over seeds."""
+    ground, ink = PAGES[page]
+    cases = list(dict.fromkeys(case for case, *_ in found))
+    figure = Figure(figsize=(3.5 * len(cases), 3.7), layout="constrained", facecolor=ground)
+    for axes, case in zip(np.atleast_1d(figure.subplots(1, len(cases))), cases, strict=True):
+        own = [(fits, scored) for each, _, fits, scored in found if each == case]
+        networks = [n for n in NETWORKS if all(n in fits for fits, _ in own)]
+        reached = [100 * np.mean([fits[n]["accuracy"] for fits, _ in own]) for n in networks]
+        for name, (colour, mark, title) in DRAWN.items():
+            values = [
+                100 * np.mean([scored[n]["scores"][name] for _, scored in own]) for n in networks
+            ]
+            axes.plot(values, reached, mark, color=colour, label=title, markersize=6, alpha=0.85)
+            if name == "probe":
+                for network, *at in zip(networks, values, reached, strict=True):
+                    short = network.replace("efficientnet", "effnet").replace("_packaged", "")
+                    text = short.replace("_torchvision", " tv").replace("_", " ")
+                    given = {"textcoords": "offset points", "xytext": (5, 3), "fontsize": 7}
+                    axes.annotate(text, at, color=ink, **given)
+        axes.set_title(case, loc="left", fontsize=10, color=ink)
+        axes.set_xlabel("score, % of training rows held out", color=ink, fontsize=9)
+        axes.margins(x=0.28, y=0.1)
+        axes.set_facecolor(ground)
+        axes.tick_params(colors=ink)
+        axes.grid(linewidth=0.4, alpha=0.5)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["bottom", "left"]].set_color(ink)
+    figure.axes[0].set_ylabel("% of test rows right, fine-tuned", color=ink, fontsize=9)
+    figure.axes[0].legend(frameon=False, labelcolor=ink, fontsize=8)
+    figure.savefig(path, facecolor=ground, dpi=110, metadata={"Date": None})
+
+
 def main():
-    """Measures what is missing and prints the tables of what is whole."""
+    """Measures what is missing, prints the tables of what is whole and draws the picture."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--folder", default="runs/rank_gate")
     parser.add_argument("--only", default=",".join(CASES))
@@ -254,12 +293,15 @@ def main():
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=1e6)
+    parser.add_argument("--pictures", default="")
     options = parser.parse_args()
     bench = Bench(pathlib.Path(options.folder).resolve(), time.monotonic() + 60 * options.minutes)
     seeds = range(options.first, options.first + options.seeds)
     found = list(measured(bench, options.only.split(","), options.networks.split("|"), seeds))
     if found:
         print_tables(found)
+    for page in PAGES if found and options.pictures else ():
+        draw(found, pathlib.Path(options.pictures) / f"ranking_{page}.svg", page)
 
 
 if __name__ == "__main__":
