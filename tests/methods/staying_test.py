@@ -124,7 +124,7 @@ def test_wise_ft_of_an_unknown_choice_is_refused():
 def test_a_light_start_is_tuned_logistic_regression_at_its_temperature():
     data = feed(has_validation=True)
     begun, _, _ = fit(method=schedules.lp_ft("light"), data=data, learning_rate=1e-12)
-    alone, _, _ = fit(method=probe.probe("logistic"), data=data)
+    alone, _, _ = fit(method=probe.probe("logistic|pareto_logistic"), data=data)
     (found,), (expected,) = begun.groups[-1].layers, alone.groups[-1].layers
     np.testing.assert_allclose(found.kernel, expected.kernel, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(found.bias, expected.bias, rtol=1e-4, atol=1e-6)
