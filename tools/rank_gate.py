@@ -5,9 +5,10 @@
 
 Each seed draws rows: 500 for training, 100 for validation and 800 for the test (700 of the emoji), the same for every
 network. The scores see the training rows alone; tltf.rank standardises their features, `raw` are those that do not.
-Fine-tuning is lp_ft for 6 epochs at 64 px with the usual rate, in float32, its best epoch by validation. The gate: the weighted Kendall tau of Vigna 2015, arXiv:1404.3325, between a score
-and the test accuracy over the networks is at least .6, and the score is 100 times cheaper. `lost` is by how many points the
-first network of a score is below the best one. Measurements are kept in FOLDER/rank_gate.jsonl; after --minutes no new
+Fine-tuning is lp_ft for 6 epochs at 64 px with the usual rate, in float32, its best epoch by validation. The gate: the
+weighted Kendall tau of Vigna 2015, arXiv:1404.3325, between a score and the test accuracy over the networks is at
+least .6, and the score is 100 times cheaper. Scores and accuracies are means over the seeds: a single fine-tuning can be
+two points off. `lost` is by how many points the first network of a score is below the best one. Measurements are kept in FOLDER/rank_gate.jsonl; after --minutes no new
 one begins, and a later call goes on. The table says how many networks of a data set are there. --pictures draws the two
 scores that are accuracies against what fine-tuning reaches.
 """
@@ -205,8 +206,31 @@ def measured(bench, cases, networks, seeds):
                 yield case, seed, *({n: rows[what][n] for n in done} for what in ("fit", "scores"))
 
 
+def mean_over_seeds(found):
+    """`found` with one entry per data set: accuracies, scores and CPU seconds are means over its seeds."""
+    for case in dict.fromkeys(case for case, *_ in found):
+        own = [(fits, scored) for each, _, fits, scored in found if each == case]
+        networks = [n for n in NETWORKS if all(n in fits for fits, _ in own)]
+        rows = tuple(
+            {network: mean_of([each[place][network] for each in own]) for network in networks}
+            for place in (0, 1)
+        )
+        yield case, f"{len(own)} seeds" if len(own) > 1 else "1 seed", *rows
+
+
+def mean_of(rows):
+    """The means of the numbers in several rows, and of those in rows within them; texts are left out."""
+    return {
+        name: mean_of([row[name] for row in rows])
+        if isinstance(value, dict)
+        else float(np.mean([row[name] for row in rows]))
+        for name, value in rows[0].items()
+        if not isinstance(value, str)
+    }
+
+
 def print_tables(found):
-    """Prints what fine-tuning reaches, and the table of the scores with their means."""
+    """Prints what fine-tuning reaches on each seed, and the table of the scores over the mean of the seeds."""
     networks = [n for n in NETWORKS if any(n in fits for _, _, fits, _ in found)]
     cells = [
         [
@@ -216,10 +240,11 @@ def print_tables(found):
         for case, seed, fits, _ in found
     ]
     print(measuring.table(["data, seed", *(f"`{name}`" for name in networks)], cells), end="\n\n")
+    found = list(mean_over_seeds(found))
     lines = [
         line
-        for case, seed, fits, scored in found
-        for line in lines_of(f"{case}, {seed}", fits, scored)
+        for case, seeds, fits, scored in found
+        for line in lines_of(f"{case}, {seeds}", fits, scored)
     ]
     scores = dict.fromkeys(told[1] for told, _ in lines)
     for score in scores if len(found) > 1 else ():
@@ -239,7 +264,7 @@ def print_tables(found):
         ]
         for (name, score, count, tau, lost), ratios in lines
     ]
-    header = ["data, seed", "score", "networks", "weighted tau", "lost, points"]
+    header = ["data", "score", "networks", "weighted tau", "lost, points"]
     print(measuring.table([*header, "cheaper", "cheaper, with features"], table))
     last = lines[-len(scores) :]
     for gate, passes in (

@@ -44,3 +44,22 @@ def test_networks_without_a_score_are_left_out(module):
     del found["a"]["scores"]["x"]
     ((told, _),) = module.lines_of("digits, 0", FITS, found)
     assert told[2] == 2 and math.isnan(told[3]) and told[4] == pytest.approx(20.0)
+
+
+def test_seeds_are_averaged_before_the_order_is_judged(module):
+    """One fine-tuning of `b` went wrong on the second seed; over both it is still the second."""
+    names = module.NETWORKS[:3]
+    seeds = [
+        ({"key": "x", "accuracy": accuracy, "train_cpu_s": 50.0} for accuracy in accuracies)
+        for accuracies in ((0.9, 0.8, 0.6), (0.9, 0.6, 0.7))
+    ]
+    scores = dict(zip(names, scored(a=3, b=2, c=1).values(), strict=True))
+    found = [
+        ("digits", seed, dict(zip(names, fits, strict=True)), scores)
+        for seed, fits in enumerate(seeds)
+    ]
+    ((case, told, fits, averaged),) = module.mean_over_seeds(found)
+    assert (case, told) == ("digits", "2 seeds")
+    assert [fits[name]["accuracy"] for name in names] == pytest.approx([0.9, 0.7, 0.65])
+    ((row, ratios),) = module.lines_of(case, fits, averaged)
+    assert row[3] == pytest.approx(1.0) and ratios == [100.0, 50.0]
