@@ -31,8 +31,8 @@ class RankingOptions:
     )
     sort_by: str = flag(
         "probe",
-        "The score that orders them: probe is the cross-validated accuracy of the tuned light head, the only "
-        "one that was measured to predict what fine-tuning reaches.",
+        "The score that orders them: probe is the cross-validated accuracy of the tuned light head; nearest was "
+        "measured to predict what fine-tuning reaches as well, and takes a four-hundredth of its time.",
         choices=("probe", "log_me", "h_score", "nearest"),
     )
 
