@@ -157,8 +157,8 @@ def score(found: CandidateFeatures, rows: Source, seed: int) -> RankedNetwork:
 def scores_of(found: CandidateFeatures, rows: Source, seed: int) -> dict[str, Callable[[], float]]:
     """Name of a score -> what computes it, for the scores that a network has; none is computed yet.
 
-    All of the features see them standardised: a network whose features have very different scales is otherwise judged
-    by its few largest ones (docs/measured.md).
+    log_me, h_score and nearest see standardised features: a network whose features have very different scales is
+    otherwise judged by its few largest ones (docs/measured.md).
     """
     features, labels, groups = found.features, np.asarray(rows.labels), rows.split_groups()
     targets = np.eye(len(rows.class_names))[labels]
