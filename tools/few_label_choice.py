@@ -16,7 +16,6 @@ import few_label_runs
 import few_shot
 import measuring
 import numpy as np
-import photographs
 
 from tltf.config import defaults
 
@@ -93,6 +92,8 @@ def main():
     options = made.parse_args()
     plain, cases = (few_label_runs.PROBE,), dict(DATA)
     if PHOTOGRAPHS in options.only.split(","):
+        import photographs  # which needs scikit-image, of the extra `classical`
+
         folder = photographs.write(pathlib.Path(options.folder).resolve() / "crops")
         cases[PHOTOGRAPHS] = [f"--data=image_folder(path='{folder}')", *PIXELS]
     found = few_label_runs.Measurements(options, "few_label_choice.jsonl", measure, plain, cases)

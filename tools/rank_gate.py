@@ -155,7 +155,9 @@ def raw_scores(found, rows):
             found.features, np.eye(len(rows.class_names))[labels]
         ),
         "h_score, raw": lambda: transferability.h_score(found.features, labels),
-        "nearest, raw": lambda: transferability.nearest(found.features, labels),
+        "nearest, raw": lambda: transferability.nearest(
+            found.features, labels, rows.split_groups()
+        ),
     }
 
 
@@ -210,7 +212,7 @@ def mean_over_seeds(found):
     """`found` with one entry per data set: accuracies, scores and CPU seconds are means over its seeds."""
     for case in dict.fromkeys(case for case, *_ in found):
         own = [(fits, scored) for each, _, fits, scored in found if each == case]
-        networks = [n for n in NETWORKS if all(n in fits for fits, _ in own)]
+        networks = [n for n in own[0][0] if all(n in fits for fits, _ in own)]
         rows = tuple(
             {network: mean_of([each[place][network] for each in own]) for network in networks}
             for place in (0, 1)
@@ -297,7 +299,7 @@ def draw(found, path, page):
                     given = {"textcoords": "offset points", "xytext": (5, 3), "fontsize": 7}
                     axes.annotate(text, at, color=ink, **given)
         axes.set_title(case, loc="left", fontsize=10, color=ink)
-        axes.set_xlabel("score, % of training rows held out", color=ink, fontsize=9)
+        axes.set_xlabel("score: % of held-out training rows right", color=ink, fontsize=9)
         axes.margins(x=0.28, y=0.1)
         axes.set_facecolor(ground)
         axes.tick_params(colors=ink)

@@ -46,7 +46,7 @@ SPACES: dict[str, SpaceRow] = {
         "",
         {
             "family": (
-                *("logistic", "ridge", "class_means"),
+                *("logistic", "pareto_logistic", "ridge", "class_means"),
                 *("discriminant", "neighbors", "hidden_layer", "auto"),
             )
         },

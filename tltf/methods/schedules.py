@@ -15,7 +15,7 @@ from tltf.methods.probe import Probe
 from tltf.methods.rules import HEAD, LIGHT, require_rate, require_solver
 
 LIGHT_START = "logistic|pareto_logistic"
-"""The families of light heads that `solver=light` chooses from: linear ones whose softmax can be believed."""
+"""The families of light heads that `solver=light` chooses from: logistic regressions."""
 
 
 def lp_ft(

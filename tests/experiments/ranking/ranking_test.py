@@ -97,6 +97,25 @@ def test_no_cheap_score_depends_on_the_scales_of_single_features(data):
     assert scaled == pytest.approx(plain, rel=1e-6)
 
 
+def test_log_me_tells_far_classes_from_near_ones(tmp_path):
+    """Of two classes half of the targets' energy is their mean, which centered features cannot explain."""
+    random, labels = np.random.default_rng(4), np.arange(200) % 2
+    np.savez(tmp_path / "two.npz", x=random.integers(0, 255, (200, 6, 6, 1), np.uint8), y=labels)
+    rows = loader.load(f"numpy(path={tmp_path}/two.npz)")
+    noise = random.normal(size=(200, 8))
+    found = [
+        ranking.scores_of(
+            CandidateFeatures(
+                Candidate("one", 6, "last"), noise + gap * labels[:, None], 1.0, 10, ""
+            ),
+            rows,
+            0,
+        )["log_me"]()
+        for gap in (0.3, 10)
+    ]
+    assert found[1] > found[0] + 1
+
+
 def test_a_row_is_not_judged_by_its_copy(tmp_path):
     random = np.random.default_rng(2)
     pictures = np.repeat(random.integers(0, 255, (40, 6, 6, 1), np.uint8), 2, axis=0)

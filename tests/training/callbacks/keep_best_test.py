@@ -57,10 +57,12 @@ def test_validation_writes_under_its_prefix():
 
 
 def test_plateau_takes_up_its_former_state():
-    callback = plateau.plateau(has_validation=True, state={"best": 0.3, "wait": 1.0})
+    callback = plateau.plateau(
+        rise=plateau.Rise(0.0, 0), has_validation=True, state={"best": 0.3, "wait": 1.0}
+    )
     callback.on_train_begin()
     assert (callback.best, callback.wait, callback.monitor) == (0.3, 1.0, "val_loss")
-    assert plateau.plateau(has_validation=False).monitor == "loss"
+    assert plateau.plateau(rise=plateau.Rise(0.0, 0), has_validation=False).monitor == "loss"
 
 
 def test_averages_are_judged_and_training_goes_on_from_the_weights():

@@ -158,14 +158,15 @@ def scores_of(found: CandidateFeatures, rows: Source, seed: int) -> dict[str, Ca
     """Name of a score -> what computes it, for the scores that a network has; none is computed yet.
 
     log_me, h_score and nearest see standardised features: a network whose features have very different scales is
-    otherwise judged by its few largest ones (docs/measured.md).
+    otherwise judged by its few largest ones (docs/measured.md). The linear model of log_me has no bias, so its targets
+    are centered too.
     """
     features, labels, groups = found.features, np.asarray(rows.labels), rows.split_groups()
     targets = np.eye(len(rows.class_names))[labels]
     standard = functools.cache(lambda: _standardised(features))
     given: dict[str, Callable[[], float]] = {
         "probe": lambda: probe_accuracy(features, targets, groups, seed),
-        "log_me": lambda: transferability.log_me(standard(), targets),
+        "log_me": lambda: transferability.log_me(standard(), targets - targets.mean(axis=0)),
         "h_score": lambda: transferability.h_score(standard(), labels),
         "nearest": lambda: transferability.nearest(standard(), labels, groups),
     }

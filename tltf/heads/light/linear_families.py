@@ -24,7 +24,7 @@ class Logistic(Family):
     name = "logistic"
     is_steady = True
     power: ClassVar[float] = 1.0
-    """Of the deviation by which features are divided, see `standard_inputs.scales`."""
+    """Features are divided by this power of their deviation, see `standard_inputs.scales`."""
 
     def settings(self, num_rows: int, num_classes: int) -> Sequence[float]:
         """Penalties, strong to weak."""
@@ -49,8 +49,8 @@ class Logistic(Family):
 class ParetoLogistic(Logistic):
     """Logistic regression on features that are divided by the root of their deviation.
 
-    What varies much in a network far from its own data is often what it is sure of: there the penalty should not
-    hold it back as much as features that hardly vary (docs/measured.md).
+    On data unlike its own, the features of a network that vary most are often the useful ones; here their weights are
+    penalised less than those of features that hardly vary (docs/measured.md).
     """
 
     name = "pareto_logistic"

@@ -21,7 +21,7 @@ class StandardInputs:
         features: float[N, d] of any precision.
         keep: int64[M], the rows that are kept.
         weights: float64[M], which sum to 1.
-        power: of the deviation by which a feature is divided, see `scales`.
+        power: features are divided by this power of their deviation, see `scales`.
 
     Attributes:
         shape: (M, r); r is d, or M where that is less.

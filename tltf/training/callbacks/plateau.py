@@ -28,7 +28,7 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):
 
     Keras resets the state when a fit begins; this one goes on from `restored`. Keras takes a NaN in
     the first epoch as the best loss, which no loss is below; this one never does. Epochs that end within the rise
-    are not watched. With several steps in one call of the device the rate stays the same within a call.
+    are not watched. With several steps in one call of the device all have the rate of its first step.
     """
 
     restored: Mapping[str, float] | None = None
@@ -53,6 +53,11 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):
         self.has_risen = step >= self.rise.num_steps
         if not self.has_risen:
             self.model.optimizer.learning_rate = self.rise.peak * (step + 1) / self.rise.num_steps
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Sets the peak once the rise is over, which one call of the device with many steps may pass."""
+        if not self.has_risen and self._num_steps_done() >= self.rise.num_steps:
+            self.model.optimizer.learning_rate, self.has_risen = self.rise.peak, True
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Watches the loss, once the rate has risen."""
