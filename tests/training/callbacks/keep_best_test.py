@@ -1,6 +1,7 @@
 import math
 import types
 
+import keras
 import numpy as np
 import pytest
 
@@ -98,3 +99,14 @@ def test_a_run_of_averages_that_was_cut_ends_with_the_same_weights(tmp_path, mon
     resumed, _, _ = fit(tmp_path / "cut", data=data, **ema)
     for first, second in zip(whole.model.weights, resumed.model.weights, strict=True):
         np.testing.assert_array_equal(first, second, err_msg=first.path)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 16])
+def test_the_rate_is_at_its_peak_after_the_rise_with_any_number_of_steps_a_call(steps):
+    """16 steps an epoch, 6 of them in the rise."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.5), "mse", steps_per_execution=steps)
+    rising = plateau.plateau(rise=plateau.Rise(0.5, 6), has_validation=False)
+    rows = np.zeros((64, 2), np.float32), np.zeros((64, 1), np.float32)
+    model.fit(*rows, batch_size=4, epochs=2, callbacks=[rising], verbose=0)
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.5)
