@@ -8,8 +8,8 @@ network. The scores see the training rows alone; tltf.rank standardises their fe
 Fine-tuning is lp_ft for 6 epochs at 64 px with the usual rate, in float32, its best epoch by validation. The gate: the
 weighted Kendall tau of Vigna 2015, arXiv:1404.3325, between a score and the test accuracy over the networks is at
 least .6, and the score is 100 times cheaper. Scores and accuracies are means over the seeds: a single fine-tuning can be
-two points off. `lost` is by how many points the first network of a score is below the best one. Measurements are kept in FOLDER/rank_gate.jsonl; after --minutes no new
-one begins, and a later call goes on. The table says how many networks of a data set are there. --pictures draws the two
+two points off. `lost` is by how many points the first network of a score is below the best one. Measurements are kept
+in FOLDER/rank_gate.jsonl; after --minutes no new one begins, and a later call goes on. The table says how many networks of a data set are there. --pictures draws the two
 scores that are accuracies against what fine-tuning reaches.
 """
 

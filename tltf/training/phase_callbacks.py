@@ -20,7 +20,7 @@ from tltf.training.callbacks import (
     validate,
 )
 from tltf.training.callbacks.keep_best import BestEpoch, KeepBest
-from tltf.training.callbacks.plateau import Plateau, Rise, plateau
+from tltf.training.callbacks.plateau import Plateau, plateau
 from tltf.training.callbacks.stop_when_learned import StopWhenLearned
 from tltf.training.feed import PhaseRows
 from tltf.training.fit_parts import FitParts
@@ -85,7 +85,7 @@ class PhaseCallbacks:
         callbacks += self._judging(functools.partial(self._keep_unjudged, averages, saver))
         if (self.phase.schedule or train.schedule) == "plateau":
             state = self.saved.plateau if self.saved else None
-            rise = Rise(*learning_rates.rise(train, self.phase, num_epochs * self.steps))
+            rise = learning_rates.rise(train, self.phase, num_epochs * self.steps)
             self.reducer = plateau(fit.feed.validation is not None, rise, state)
             callbacks.append(self.reducer)
         self.learned = self._stop_when_learned(num_epochs)

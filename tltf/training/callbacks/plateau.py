@@ -1,26 +1,14 @@
 """A learning rate that rises in the first steps, and falls where the loss no longer does."""
 
-import dataclasses
 import math
 from collections.abc import Mapping
 
 import keras
 
+from tltf.training.optimizers.learning_rates import Rise
+
 STATE = ("best", "wait", "cooldown_counter")
 """The attributes of the callback that a resumed run goes on with."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Rise:
-    """How a rate rises linearly before it can fall.
-
-    Args:
-        peak: the rate at its end.
-        num_steps: number of its steps; the first has the rate peak / num_steps. 0 for no rise.
-    """
-
-    peak: float
-    num_steps: int
 
 
 class Plateau(keras.callbacks.ReduceLROnPlateau):

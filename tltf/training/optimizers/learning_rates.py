@@ -1,5 +1,6 @@
 """Learning rates over the steps: with warm-up, in one cycle, with restarts, and rising for the range test."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -154,6 +155,19 @@ def _half_cosine(start: float, end: float, done: tf.Tensor) -> tf.Tensor:
     return end + (start - end) * 0.5 * (1.0 + ops.cos(math.pi * done))
 
 
+@dataclasses.dataclass(frozen=True)
+class Rise:
+    """How a rate rises linearly before it stays or falls.
+
+    Args:
+        peak: the rate at its end.
+        num_steps: number of its steps; the first has the rate peak / num_steps. 0 for no rise.
+    """
+
+    peak: float
+    num_steps: int
+
+
 def learning_rate(options: TrainOptions, phase: Phase, num_steps: int) -> OneCycle | WarmUp | float:
     """The learning rate of a phase: a schedule, or the peak where it is constant or `plateau`, whose rate a callback sets.
 
@@ -164,7 +178,8 @@ def learning_rate(options: TrainOptions, phase: Phase, num_steps: int) -> OneCyc
         phase: Phase.
         num_steps: number of optimizer steps of the phase.
     """
-    peak, warmup_steps = rise(options, phase, num_steps)
+    begun = rise(options, phase, num_steps)
+    peak, warmup_steps = begun.peak, begun.num_steps
     shape = phase.schedule or options.schedule
     if shape == "one_cycle":
         return OneCycle(peak, num_steps, warmup_steps)
@@ -173,10 +188,10 @@ def learning_rate(options: TrainOptions, phase: Phase, num_steps: int) -> OneCyc
     return WarmUp(peak, num_steps, warmup_steps, shape)
 
 
-def rise(options: TrainOptions, phase: Phase, num_steps: int) -> tuple[float, int]:
-    """`(peak, number of steps of the warm-up)` of a phase of `num_steps` optimizer steps."""
+def rise(options: TrainOptions, phase: Phase, num_steps: int) -> Rise:
+    """The Rise of a phase of `num_steps` optimizer steps, which --warmup_fraction is a share of."""
     peak = value_of(options.learning_rate) * phase.rate_factor
-    return peak, round(value_of(options.warmup_fraction) * num_steps)
+    return Rise(peak, round(value_of(options.warmup_fraction) * num_steps))
 
 
 def falling_rate(options: TrainOptions, phase: Phase, ends: Sequence[int]) -> Restarts:
@@ -187,5 +202,5 @@ def falling_rate(options: TrainOptions, phase: Phase, ends: Sequence[int]) -> Re
         phase: Phase.
         ends: the number of steps until the end of each fall. --warmup_fraction is that of the first one.
     """
-    peak, warmup_steps = rise(options, phase, ends[0])
-    return Restarts(peak, ends, warmup_steps)
+    begun = rise(options, phase, ends[0])
+    return Restarts(begun.peak, ends, begun.num_steps)
