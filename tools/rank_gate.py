@@ -19,6 +19,7 @@ import pathlib
 import sys
 import time
 
+import matplotlib as mpl
 import measuring
 import numpy as np
 from matplotlib.figure import Figure
@@ -308,7 +309,8 @@ def draw(found, path, page):
         axes.spines[["bottom", "left"]].set_color(ink)
     figure.axes[0].set_ylabel("% of test rows right, fine-tuned", color=ink, fontsize=9)
     figure.axes[0].legend(frameon=False, labelcolor=ink, fontsize=8)
-    figure.savefig(path, facecolor=ground, dpi=110, metadata={"Date": None})
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tltf"}):
+        figure.savefig(path, facecolor=ground, dpi=110, metadata={"Date": None})
 
 
 def main():

@@ -16,6 +16,7 @@ import tempfile
 import time
 
 import keras
+import matplotlib as mpl
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
@@ -318,7 +319,8 @@ def draw(kept, options, path, page):
         axes.spines[["bottom", "left"]].set_color(ink)
     panels[0].set_ylabel("points below the best trial, validation", color=ink, fontsize=9)
     panels[-1].legend(frameon=False, labelcolor=ink, fontsize=9)
-    figure.savefig(path, facecolor=ground, dpi=110, metadata={"Date": None})
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tltf"}):
+        figure.savefig(path, facecolor=ground, dpi=110, metadata={"Date": None})
 
 
 def jobs_of(options):
