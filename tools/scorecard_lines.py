@@ -83,14 +83,19 @@ NO_WARM_UP = [
     f"{method} --warmup_fraction=0" for method in ("lp_ft", "wise_ft", "curriculum", "crop")
 ]
 """Methods as they were on pictures until they warmed up after a solved head."""
+SOLVED_START = [f"{method} --head_weights=solved" for method in ("bitfit", "norm_only")]
+"""Methods of few numbers that begin with a solved head."""
 IMAGES_ONLY = [
     *TRAINED_NORMS,
+    *SOLVED_START,
     *NO_WARM_UP,
     "full --augment=mixup",
     "full --augment=cutmix",
     "full --augment=randaugment",
 ]
 TEXTS_ONLY = [
+    *SOLVED_START,
+    "lora --head_weights=solved",
     "fastfit",
     "full --augment=eda(copies=1)",
     "full --augment=token_dropout",
@@ -118,10 +123,10 @@ METHODS |= {
     },
     "fashion hed_vgg16": {"linear_probe(solver=lbfgs)": 1},
     "fashion small_cnn": {"scratch": 1, "distill(teacher='{fashion_full}')": 1},
-    "vader small_lstm": {"scratch": 1},
-    "vader small_lstm on glove": {"full": 1},
-    "vader minilm_l3": {"full": 1, "distill(teacher='{vader_full}')": 1},
-    "vader minilm_static": {"full": 1, "distill(teacher='{vader_full}')": 1},
+    "vader small_lstm": {"scratch": 2},
+    "vader small_lstm on glove": {"full": 2},
+    "vader minilm_l3": {"full": 2, "distill(teacher='{vader_full}')": 2},
+    "vader minilm_static": {"full": 2, "distill(teacher='{vader_full}')": 2},
     "fashion digits": {"full": 1, "lwf": 1}
     | dict.fromkeys([TRAINED_NORMS[0], "lwf --norm=train --learning_rate=1e-3"], 1),
 }

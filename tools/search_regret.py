@@ -28,7 +28,7 @@ from tltf.config.options import make
 from tltf.console import lines
 from tltf.data import fewer_rows, loader, lookups, pipeline
 from tltf.data.source import TEST, TRAIN, VALIDATION
-from tltf.experiments.search import study
+from tltf.experiments.search import repeats, study
 from tltf.experiments.search.trial import COMPLETE, Outcome, Score
 from tltf.graphs.backbone import Backbone
 from tltf.graphs.core import attach_head
@@ -172,23 +172,43 @@ class Rows:
         )
 
 
-def search(rows, sampler, seed, num_trials, known):
-    """What each trial of a search has found: its values, and its accuracies on validation and test.
+def search(fit, space, sampler, seed, num_trials):
+    """What each trial of a search has found: its values, and its numbers on validation and test.
 
-    `known` is values -> what a trial with them has found, to which this one adds: both samplers begin alike.
+    Args:
+        fit: values -> `(validation accuracy, validation loss, test accuracy)` of a training with them.
+        space: as --space.
+        sampler: name of a sampler.
+        seed: of the sampler.
+        num_trials: how many there are; those that train what an earlier one trained do not count.
     """
-    plan = study.SearchPlan(search_space.parse(SPACE), sampler, "none", seed, num_trials)
+    plan = study.SearchPlan(search_space.parse(space), sampler, "none", seed, num_trials)
     found = []
     with tempfile.TemporaryDirectory() as folder:
         trials = study.Study(pathlib.Path(folder), plan)
         while held := trials.next():
-            key = json.dumps(held.values)
-            if key not in known:
-                known[key] = rows.fit(seed, **held.values)
-            value, loss, test = known[key]
+            if same := repeats.answer(make(), held.values, trials.rows()):
+                held.finish(same)
+                continue
+            value, loss, test = fit(held.values)
             held.finish(Outcome(COMPLETE, Score(value, loss, "accuracy")))
             found.append({"values": held.values, "validation": value, "loss": loss, "test": test})
     return found
+
+
+def head_search(rows, sampler, seed, num_trials, known):
+    """The trials of a search of heads.
+
+    `known` is values -> what a trial with them has found, to which this one adds: both samplers begin alike.
+    """
+
+    def fit(values):
+        key = json.dumps(values)
+        if key not in known:
+            known[key] = rows.fit(seed, **values)
+        return known[key]
+
+    return search(fit, SPACE, sampler, seed, num_trials)
 
 
 def incumbents(trials):
@@ -330,7 +350,7 @@ def jobs_of(options):
             known = {}
             for sampler in SAMPLERS:
                 job = functools.partial(
-                    search, sampler=sampler, seed=seed, num_trials=options.trials, known=known
+                    head_search, sampler=sampler, seed=seed, num_trials=options.trials, known=known
                 )
                 yield f"{name} {sampler} {seed} {options.trials}", name, job
             for method in DEFAULTS if seed == options.first else ["linear_probe"]:

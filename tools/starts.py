@@ -55,8 +55,8 @@ def rows_of(case):
     return loader.load(call, scan=make().data.scan)
 
 
-def measure(case, seed, flags):
-    """The row of one training: its test accuracy, the loss of its first and last epoch, and seconds of the processor."""
+def fit(case, seed, flags):
+    """`(what a training came to, Splits of its rows)`: the rows are drawn by the seed."""
     rows = rows_of(case)
     order = np.random.default_rng(seed).permutation(len(rows))
     ends = np.cumsum([NUM_TRAIN, NUM_VALIDATION, MOST_TEST])
@@ -64,12 +64,21 @@ def measure(case, seed, flags):
     parts = {"train": train, "validation": validation, "test": test}
     parts = Splits({role: rows.take(places) for role, places in parts.items()})
     given = {"split": "given", "baseline": "none", "precision": "float32", "seed": seed}
+    return training.fit_parts(make(**CASES[case], **given, **flags), parts), parts
+
+
+def accuracy_on(logits, source):
+    """The accuracy of the logits float[N, C] of the rows of a Source."""
+    return float((logits.argmax(axis=1) == np.asarray(source.labels)).mean())
+
+
+def measure(case, seed, flags):
+    """The row of one training: its test accuracy, the loss of its first and last epoch, and seconds of the processor."""
     began = time.process_time()
-    done = training.fit_parts(make(**CASES[case], **given, **flags), parts)
-    logits = np.asarray(done.model.logits(parts.test, 128))
+    done, parts = fit(case, seed, flags)
     losses = [row["loss"] for row in done.history if "learning_rate" in row]
     return {
-        "accuracy": float((logits.argmax(axis=1) == np.asarray(parts.test.labels)).mean()),
+        "accuracy": accuracy_on(np.asarray(done.model.logits(parts.test, 128)), parts.test),
         "first_loss": losses[0],
         "last_loss": losses[-1],
         "epochs": len(losses),

@@ -85,6 +85,7 @@ def test_what_the_scorecard_runs_is_there(scorecard):
             assert {flag.partition("=")[0] for flag in flags} <= {
                 "norm",
                 "augment",
+                "head_weights",
                 "learning_rate",
                 "warmup_fraction",
             }
