@@ -24,4 +24,4 @@ def test_features_are_divided_by_a_power_of_their_deviation(tmp_path, power, is_
     inputs = StandardInputs(features, keep, shares, power)
     found = np.concatenate([inputs[part].copy() for part in inputs.parts])
     np.testing.assert_allclose(found[:, :3], expected, rtol=1e-4, atol=1e-5)
-    assert not found[:, 3].any() and inputs.deviation[3] == 1  # which never varies
+    assert not found[:, 3].any() and inputs.scale[3] == 1  # which never varies

@@ -210,7 +210,7 @@ class Standardised:
     def to_features(self, kernel: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`(float32[d, K], float32[K])` for features as they are, of float[r, K] and float[K]."""
         basis = self.given.basis
-        kernel = (kernel if basis is None else basis @ kernel) / self.given.deviation[:, None]
+        kernel = (kernel if basis is None else basis @ kernel) / self.given.scale[:, None]
         return kernel.astype(np.float32), (bias - self.given.mean @ kernel).astype(np.float32)
 
     def linear(self, kernel: np.ndarray, bias: np.ndarray) -> Linear:

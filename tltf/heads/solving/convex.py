@@ -222,7 +222,7 @@ class _Problem:
         self.weights = weights[keep] / weights[keep].sum()
         self.targets = np.ascontiguousarray(targets[keep][:, self.classes].T)
         self.inputs = StandardInputs(features, keep, self.weights, power)
-        self.mean, self.deviation = self.inputs.mean, self.inputs.deviation
+        self.mean, self.scale = self.inputs.mean, self.inputs.scale
         self.basis = self.inputs.basis
 
     def origin(self) -> Weights:
@@ -256,7 +256,7 @@ class _Problem:
         """Weights for features as they are, turned into the coordinates of the problem."""
         kernel = np.asarray(kernel, np.float64)[:, self.classes]
         bias = np.asarray(bias, np.float64)[self.classes] + self.mean @ kernel
-        kernel = kernel.T * self.deviation
+        kernel = kernel.T * self.scale
         return np.ascontiguousarray(kernel if self.basis is None else kernel @ self.basis), bias
 
     def unfold(self, kernel: np.ndarray, bias: np.ndarray) -> Weights:
@@ -266,7 +266,7 @@ class _Problem:
         against it a class without examples, at -log N, stays below 1 / N.
         """
         kernel = kernel if self.basis is None else kernel @ self.basis.T
-        kernel = (kernel - kernel.mean(0)).T / self.deviation[:, None]
+        kernel = (kernel - kernel.mean(0)).T / self.scale[:, None]
         whole = np.zeros((len(kernel), self.num_classes))
         whole[:, self.classes] = kernel
         biases = np.full(self.num_classes, -np.log(self.num_kept))

@@ -174,13 +174,13 @@ class _Problem:
         """`(float32[d, Q], float32[Q])`: the weights for features as they are."""
         kernel, bias = found
         kernel = kernel if self.inputs.basis is None else kernel @ self.inputs.basis.T
-        kernel = kernel.T / self.inputs.deviation[:, None]
+        kernel = kernel.T / self.inputs.scale[:, None]
         return kernel.astype(np.float32), (bias - self.inputs.mean @ kernel).astype(np.float32)
 
     def fold(self, weights: Weights) -> Weights:
         """Weights for features as they are, turned into the coordinates of the problem."""
         kernel, bias = (np.asarray(part, np.float64) for part in weights)
-        bias, kernel = bias + self.inputs.mean @ kernel, kernel.T * self.inputs.deviation
+        bias, kernel = bias + self.inputs.mean @ kernel, kernel.T * self.inputs.scale
         return kernel if self.inputs.basis is None else kernel @ self.inputs.basis, bias
 
 

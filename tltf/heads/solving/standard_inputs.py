@@ -26,7 +26,7 @@ class StandardInputs:
     Attributes:
         shape: (M, r); r is d, or M where that is less.
         mean: float64[d], weighted.
-        deviation: float64[d]: what features are divided by; with a power of 1 their weighted deviation, 1 where
+        scale: float64[d]: what features are divided by; with a power of 1 their weighted deviation, 1 where
             one is constant.
         basis: float64[d, r] of the span; None where r is d.
         parts: slices that cover the M rows.
@@ -37,7 +37,7 @@ class StandardInputs:
     ) -> None:
         self._features, self._keep = features, keep
         self.mean, deviation = moments(features, keep, weights)
-        self.deviation = scales(deviation, power)
+        self.scale = scales(deviation, power)
         self.basis: np.ndarray | None = None
         self._array: np.ndarray | None = None
         self.shape: tuple[int, int] = (len(keep), features.shape[1])
@@ -50,7 +50,7 @@ class StandardInputs:
         inputs = np.empty(self.shape)
         for part in self.parts:
             rows = np.asarray(features[keep[part]], np.float64)
-            inputs[part] = (rows - self.mean) / self.deviation
+            inputs[part] = (rows - self.mean) / self.scale
         self._array, self.basis = _reduced(inputs)
         self.parts, self.shape = [slice(None)], self._array.shape
 
@@ -61,7 +61,7 @@ class StandardInputs:
         rows = self._keep[part]  # in arrays that are there already: new ones take twice the time
         raw = np.take(self._features, rows, axis=0, out=self._raw[: len(rows)], mode="clip")
         block = np.subtract(raw, self.mean, out=self._block[: len(rows)])
-        return np.divide(block, self.deviation, out=block)
+        return np.divide(block, self.scale, out=block)
 
 
 def moments(

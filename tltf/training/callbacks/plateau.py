@@ -23,9 +23,12 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):
     has_begun = False
     rise = Rise(0.0, 0)
     has_risen = False
+    num_steps_done = 0
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Takes the state over, once."""
+        if not self.has_risen:
+            self._count_steps()
         if self.has_begun:  # the rest of an interrupted epoch is a fit of its own
             return
         self.has_begun = True
@@ -34,28 +37,31 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):
             setattr(self, name, value)
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        """Sets the rate of the next step while it rises; afterwards nothing is read from the device."""
-        if self.has_risen:
-            return
-        step = self._num_steps_done()
-        self.has_risen = step >= self.rise.num_steps
+        """Sets the rate of the next step while it rises."""
         if not self.has_risen:
-            self.model.optimizer.learning_rate = self.rise.peak * (step + 1) / self.rise.num_steps
+            rate = self.rise.peak * (self.num_steps_done + 1) / self.rise.num_steps
+            self.model.optimizer.learning_rate = rate
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Sets the peak once the rise is over, which one call of the device with many steps may pass."""
-        if not self.has_risen and self._num_steps_done() >= self.rise.num_steps:
-            self.model.optimizer.learning_rate, self.has_risen = self.rise.peak, True
+        """Sets the peak once the rise is over, which one call of the device with many steps may pass.
+
+        Afterwards nothing is read from the device.
+        """
+        if not self.has_risen:
+            self._count_steps()
+            if self.has_risen:
+                self.model.optimizer.learning_rate = self.rise.peak
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Watches the loss, once the rate has risen."""
-        if self._num_steps_done() >= self.rise.num_steps:
+        if self.has_risen:
             super().on_epoch_end(epoch, logs)
         elif logs is not None:
             logs["learning_rate"] = float(self.model.optimizer.learning_rate)
 
-    def _num_steps_done(self) -> int:
-        return int(self.model.optimizer.iterations.numpy())
+    def _count_steps(self) -> None:
+        self.num_steps_done = int(self.model.optimizer.iterations.numpy())
+        self.has_risen = self.num_steps_done >= self.rise.num_steps
 
     def _is_improvement(self, monitor_value: float, reference_value: float | None) -> bool:
         is_better = super()._is_improvement(monitor_value, reference_value)
@@ -78,4 +84,5 @@ def plateau(has_validation: bool, rise: Rise, state: Mapping[str, float] | None 
     monitor = "val_loss" if has_validation else "loss"
     callback = Plateau(monitor=monitor, factor=0.2, patience=2)
     callback.rise, callback.restored = rise, state
+    callback.has_risen = not rise.num_steps
     return callback
