@@ -19,7 +19,7 @@ import few_label_runs
 import measuring
 import numpy as np
 
-from tltf.config import call_strings
+from tltf.config import call_strings, defaults
 from tltf.config.catalogs import SOURCES
 from tltf.config.options import make
 from tltf.data import loader
@@ -43,6 +43,7 @@ STARTS = {
     "lp_ft, no warm-up": {"method": "lp_ft", "warmup_fraction": 0.0},
     "lp_ft, warm-up .3": {"method": "lp_ft", "warmup_fraction": 0.3},
     "lp_ft(solver=light)": {"method": "lp_ft(solver=light)"},
+    "auto below 50 labels": {"method": defaults.MIXED},
 }
 """Name -> the flags of a training. By default `lp_ft` warms up in a tenth of the steps."""
 USUAL = "lp_ft, no warm-up"
