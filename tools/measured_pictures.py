@@ -27,6 +27,8 @@ TRAINED = " --norm=train --learning_rate=1e-3"
 """What the picture calls `norms trained`."""
 UNWARMED = " --warmup_fraction=0"
 """What the picture calls `no warm-up`."""
+SOLVED = " --head_weights=solved"
+"""What the picture calls `from a solved head`."""
 
 
 def gains_of_methods(notebook, task):
@@ -51,6 +53,7 @@ def gains_of_methods(notebook, task):
         shifts = [100 * (row["shift"] - other["shift"]) for row, other in pairs if other]
         if gains:
             shown = method.replace(TRAINED, ", norms trained").replace(UNWARMED, ", no warm-up")
+            shown = shown.replace(SOLVED, " from a solved head")
             methods.append((shown, gains, shifts))
     return sorted(methods, key=lambda one: np.mean(one[1]))
 

@@ -1,7 +1,7 @@
-"""Measures --preset=good beside flags that were written by hand, on four data sets, and prints the table.
+"""Measures a preset beside flags that were written by hand, on four data sets, and prints the table.
 
     python tools/presets.py [--folder=runs/presets] [--only=movie,fashion,digits,emoji] [--budget_minutes=10]
-        [--seeds=1] [--first=0] [--minutes=60]
+        [--preset=good] [--seeds=1] [--first=0] [--minutes=60]
 
 A seed draws the rows, the same for all. The preset is given the data alone and --budget_minutes; it knows neither the
 network nor the size of its input. By hand are the flags of BY_HAND, which name the usual network: the one that is best on
@@ -89,17 +89,24 @@ def main():
     parser.add_argument("--folder", default="runs/presets")
     parser.add_argument("--only", default=",".join(DATA))
     parser.add_argument("--budget_minutes", type=float, default=10.0)
+    parser.add_argument("--preset", default="good")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=np.inf)
     options = parser.parse_args()
     folder, ends = pathlib.Path(options.folder).resolve(), time.monotonic() + 60 * options.minutes
     notebook, table = measuring.Notebook(folder / "presets.jsonl"), []
-    preset = f"{PRESET} {options.budget_minutes:g}"
+    kind = "" if options.preset == "good" else f"{options.preset} "
+    preset = f"{PRESET} {kind}{options.budget_minutes:g}"
     for seed in range(options.first, options.first + options.seeds):
         for case in options.only.split(","):
             usual = TEXTS if case == "movie" else IMAGES
-            jobs = {preset: ["--preset=good", f"--budget_minutes={options.budget_minutes:g}"]}
+            jobs = {
+                preset: [
+                    f"--preset={options.preset}",
+                    f"--budget_minutes={options.budget_minutes:g}",
+                ]
+            }
             jobs |= {name: [*usual, *flags] for name, flags in BY_HAND.items()}
             found = {}
             for name, flags in jobs.items():
@@ -109,7 +116,12 @@ def main():
             if len(found) == len(jobs):
                 table.append(line_of(f"{case}, {seed}", found.pop(preset), found))
                 print(*table[-1], sep=" | ", flush=True)
-    header = ["data, seed", f"the preset in {options.budget_minutes:g} minutes", "test", "minutes"]
+    header = [
+        "data, seed",
+        f"{options.preset} in {options.budget_minutes:g} minutes",
+        "test",
+        "minutes",
+    ]
     header += [
         "best by hand on validation",
         "difference, points",

@@ -19,10 +19,9 @@ import pathlib
 import sys
 import time
 
-import matplotlib as mpl
+import drawing
 import measuring
 import numpy as np
-from matplotlib.figure import Figure
 from scipy import stats
 
 TAU, CHEAPER = 0.6, 100.0
@@ -46,7 +45,6 @@ NETWORKS = (
 )
 DRAWN = {"probe": ("#1a5fd6", "o", "light head"), "nearest": ("#b35900", "^", "nearest 5")}
 """Score -> its colour, mark and title in the picture."""
-PAGES = {"light": ("#ffffff", "#1c2733"), "dark": ("#0d1117", "#d8dee6")}
 """Page -> its ground and its ink."""
 COMMON = {"image_size_px": 64, "precision": "float32", "near_duplicates": False, "baseline": "none"}
 FINE_TUNED = {
@@ -281,10 +279,10 @@ def print_tables(found):
 
 def draw(found, path, page):
     """Scores against accuracies after fine-tuning, a panel per data set: a mark per network, means over seeds."""
-    ground, ink = PAGES[page]
+    _, ink = drawing.PAGES[page]
     cases = list(dict.fromkeys(case for case, *_ in found))
-    figure = Figure(figsize=(3.5 * len(cases), 3.7), layout="constrained", facecolor=ground)
-    for axes, case in zip(np.atleast_1d(figure.subplots(1, len(cases))), cases, strict=True):
+    figure, panels = drawing.page_of(page, len(cases), (3.5, 3.7))
+    for axes, case in zip(panels, cases, strict=True):
         own = [(fits, scored) for each, _, fits, scored in found if each == case]
         networks = [n for n in NETWORKS if all(n in fits for fits, _ in own)]
         reached = [100 * np.mean([fits[n]["accuracy"] for fits, _ in own]) for n in networks]
@@ -302,15 +300,9 @@ def draw(found, path, page):
         axes.set_title(case, loc="left", fontsize=10, color=ink)
         axes.set_xlabel("score: % of held-out training rows right", color=ink, fontsize=9)
         axes.margins(x=0.28, y=0.1)
-        axes.set_facecolor(ground)
-        axes.tick_params(colors=ink)
-        axes.grid(linewidth=0.4, alpha=0.5)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["bottom", "left"]].set_color(ink)
-    figure.axes[0].set_ylabel("% of test rows right, fine-tuned", color=ink, fontsize=9)
-    figure.axes[0].legend(frameon=False, labelcolor=ink, fontsize=8)
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tltf"}):
-        figure.savefig(path, facecolor=ground, dpi=110, metadata={"Date": None})
+    panels[0].set_ylabel("% of test rows right, fine-tuned", color=ink, fontsize=9)
+    panels[0].legend(frameon=False, labelcolor=ink, fontsize=8)
+    drawing.save(figure, path, page)
 
 
 def main():
@@ -329,7 +321,7 @@ def main():
     found = list(measured(bench, options.only.split(","), options.networks.split("|"), seeds))
     if found:
         print_tables(found)
-    for page in PAGES if found and options.pictures else ():
+    for page in drawing.PAGES if found and options.pictures else ():
         draw(found, pathlib.Path(options.pictures) / f"ranking_{page}.svg", page)
 
 

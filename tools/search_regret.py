@@ -15,11 +15,10 @@ import pathlib
 import tempfile
 import time
 
+import drawing
 import keras
-import matplotlib as mpl
 import numpy as np
 import tensorflow as tf
-from matplotlib.figure import Figure
 from measuring import Notebook, table
 from scipy import stats
 
@@ -62,8 +61,6 @@ DEFAULTS = {
 }
 SAMPLERS = ("random", "tpe")
 COLOURS = {"random": "#b35900", "tpe": "#1a5fd6"}
-PAGES = {"light": ("#ffffff", "#1c2733"), "dark": ("#0d1117", "#d8dee6")}
-"""Page -> its ground and its ink."""
 
 
 class Rows:
@@ -311,10 +308,9 @@ def default_rows(kept, options):
 
 def draw(kept, options, path, page):
     """The regret of both samplers over the trials, a panel per data set: means over seeds with Student's 95% bands."""
-    ground, ink = PAGES[page]
+    _, ink = drawing.PAGES[page]
     names = [n for n in options.only.split(",") if found_of(kept, n, "tpe", options)]
-    figure = Figure(figsize=(3.4 * len(names), 3.2), layout="constrained", facecolor=ground)
-    panels = np.atleast_1d(figure.subplots(1, len(names)))
+    figure, panels = drawing.page_of(page, len(names), (3.4, 3.2))
     for axes, name in zip(panels, names, strict=True):
         for sampler, values in regrets(kept, name, options).items():
             places, mean = np.arange(1, values.shape[1] + 1), 100 * values.mean(axis=0)
@@ -332,15 +328,9 @@ def draw(kept, options, path, page):
         )
         axes.set_xlabel("trials", color=ink)
         axes.set_ylim(bottom=0)
-        axes.set_facecolor(ground)
-        axes.tick_params(colors=ink)
-        axes.grid(linewidth=0.4, alpha=0.5)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["bottom", "left"]].set_color(ink)
     panels[0].set_ylabel("points below the best trial, validation", color=ink, fontsize=9)
     panels[-1].legend(frameon=False, labelcolor=ink, fontsize=9)
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "tltf"}):
-        figure.savefig(path, facecolor=ground, dpi=110, metadata={"Date": None})
+    drawing.save(figure, path, page)
 
 
 def jobs_of(options):
@@ -397,7 +387,7 @@ def main():
     print()
     titles = [f"default: {title}" for title in DEFAULTS.values()]
     print(table(["data", f"best of {options.trials} by TPE", *titles], default_rows(kept, options)))
-    for page in PAGES if options.pictures else ():
+    for page in drawing.PAGES if options.pictures else ():
         path = pathlib.Path(options.pictures) / f"search_regret_{page}.svg"
         draw(kept, options, path, page)
 
